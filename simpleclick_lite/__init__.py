@@ -1,0 +1,3 @@
+"""SimpleClick Lite."""
+
+__version__ = "0.1.0"
