@@ -1,0 +1,59 @@
+"""The two symmetric patch embeddings: image patches and click-map patches become tokens and add up.
+
+Explained in notebooks/02_symmetric_patch_embedding.ipynb; section 3.1 of the paper. Because both
+embeddings give one token per patch at the same place, clicks enter an unchanged, pretrained plain
+ViT by a simple sum.
+"""
+
+from __future__ import annotations
+
+import torch
+from timm.layers import PatchEmbed
+from torch import Tensor, nn
+
+
+class SymmetricEmbedding(nn.Module):
+    """Image tokens plus click tokens.
+
+    Args:
+        patch_size: side of a patch in pixels.
+        width: channels C of a token.
+        zero_clicks: start the click embedding at zero, so that a pretrained backbone first sees
+            exactly the tokens it knows.
+    """
+
+    def __init__(self, patch_size: int, width: int, zero_clicks: bool = False) -> None:
+        super().__init__()
+        self.image = PatchEmbed(None, patch_size, 3, width, strict_img_size=False)
+        self.clicks = PatchEmbed(None, patch_size, 3, width, strict_img_size=False)
+        for part in (self.image, self.clicks):  # as a linear layer, the MAE way
+            nn.init.xavier_uniform_(part.proj.weight.view(width, -1))
+            nn.init.zeros_(part.proj.bias)
+        if zero_clicks:
+            nn.init.zeros_(self.clicks.proj.weight)
+
+    def forward(self, image: Tensor, clicks: Tensor) -> Tensor:
+        """Embed both and add.
+
+        Args:
+            image: (B, 3, H, W) normalized image, H and W multiples of the patch size.
+            clicks: (B, 3, H, W) click map.
+
+        Returns:
+            (B, N, C) tokens in raster order, N = (H/p)(W/p).
+        """
+        return self.image(image) + self.clicks(clicks)
+
+
+def normalize(image: Tensor) -> Tensor:
+    """Subtract ImageNet's mean and divide by its deviation.
+
+    Args:
+        image: (B, 3, H, W) float in [0, 1].
+
+    Returns:
+        (B, 3, H, W), same type.
+    """
+    mean = torch.tensor([0.485, 0.456, 0.406], dtype=image.dtype, device=image.device)
+    std = torch.tensor([0.229, 0.224, 0.225], dtype=image.dtype, device=image.device)
+    return (image - mean[:, None, None]) / std[:, None, None]

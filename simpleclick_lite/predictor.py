@@ -1,0 +1,243 @@
+"""Set an image, click, get a mask: crop, mirror image and previous mask are taken care of.
+
+Used in notebooks 00, 10 and 13. Nothing here needs a display.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor
+
+from .clicks import Click, check_clicks, click_map, pad_clicks
+from .crop import Box, next_box
+from .errors import InputError
+from .files import to_rgb8
+from .model import SimpleClick
+from .simulation import MASK_THRESHOLD
+
+
+def get_device(device: str | torch.device | None = None) -> torch.device:
+    """The asked device, or the best one there is: cuda, else mps, else cpu.
+
+    Raises:
+        InputError: a device this machine or this build of PyTorch does not have.
+    """
+    if device is None or str(device) == "auto":
+        name = "cpu"
+        if torch.cuda.is_available():
+            name = "cuda"
+        elif torch.backends.mps.is_available():
+            name = "mps"
+        return torch.device(name)
+    try:
+        found = torch.device(device)
+        torch.zeros(1, device=found)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"device {device!r} cannot be used: {reason}") from error
+    return found
+
+
+@dataclass(frozen=True)
+class State:
+    """What the next click continues from: clicks so far, their answer, and the crop."""
+
+    clicks: tuple[Click, ...] = ()
+    probability: np.ndarray | None = None  # (H, W) float32
+    box: Box | None = None
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The answer to one click, and what the network was shown for it."""
+
+    mask: np.ndarray  # (H, W) bool
+    probability: np.ndarray  # (H, W) float32
+    crop: tuple[int, int, int, int]  # x0, y0, x1, y1 in image pixels, x1 and y1 not included
+    milliseconds: float
+    state: State  # pass it back to continue from here, or keep it to undo
+    net_image: Tensor = field(repr=False)  # (1, 3, h, w) in [0, 1]: crop as the network saw it
+    net_points: Tensor = field(repr=False)  # (1, N, 2) xy in the crop
+    net_labels: Tensor = field(repr=False)  # (1, N)
+    net_previous_mask: Tensor = field(repr=False)  # (1, 1, h, w)
+
+    def click_map(self) -> np.ndarray:
+        """The (3, h, w) click map the network saw: previous mask, positive, negative disks."""
+        return click_map(self.net_points, self.net_labels, self.net_previous_mask)[0].cpu().numpy()
+
+
+class Predictor:
+    """Turns clicks on one image into masks.
+
+    Args:
+        model: the network; it is moved to the device and put in evaluation mode.
+        device: None for cuda, else mps, else cpu.
+        flip: also run the mirrored image and average the two (as in the published numbers).
+        crop: follow the object with a crop; False always shows the whole image.
+        crop_size: side of the network's input in pixels; None is the model's own.
+        threshold: a pixel belongs to the mask if its probability is above.
+    """
+
+    def __init__(
+        self,
+        model: SimpleClick,
+        device: str | torch.device | None = None,
+        flip: bool = True,
+        crop: bool = True,
+        crop_size: int | None = None,
+        threshold: float = MASK_THRESHOLD,
+    ) -> None:
+        self.device = get_device(device)
+        self.model = model.to(self.device).eval()
+        self.flip, self.crop, self.crop_size = flip, crop, crop_size
+        self.threshold = threshold
+        self._image: Tensor | None = None
+        self._seen: tuple[Box, int, Tensor] | None = None  # the last crop, already resized
+        self.state = State()
+
+    @property
+    def input_size(self) -> int:
+        """Side in pixels of what the network sees."""
+        return self.crop_size or self.model.config.image_size
+
+    def set_image(self, image: np.ndarray) -> None:
+        """Take a new image and forget all clicks.
+
+        Args:
+            image: (H, W, 3) uint8 RGB; gray, RGBA, 16-bit and float in [0, 1] are converted.
+
+        Raises:
+            InputError: an array that is no image.
+        """
+        rgb = to_rgb8(image)
+        self._image = torch.from_numpy(rgb).to(self.device).permute(2, 0, 1)[None].float() / 255
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all clicks, keep the image."""
+        self.state, self._seen = State(), None
+
+    def predict(
+        self,
+        points: Sequence[Sequence[float]],
+        labels: Sequence[int] | None = None,
+        previous_mask: np.ndarray | None = None,
+    ) -> Prediction:
+        """Segment what was clicked.
+
+        Give all clicks each time. If they continue the clicks of the last call, the last answer is
+        shown to the network as previous mask and the crop follows the object; otherwise the
+        prediction starts afresh.
+
+        Args:
+            points: (x, y) pairs in pixels of the image.
+            labels: 1 positive, 0 negative, one per point; None means all positive.
+            previous_mask: (H, W) bool or probability to start from instead of the last answer.
+
+        Raises:
+            InputError: no image set, no click, or clicks that cannot be used.
+        """
+        if self._image is None:
+            raise InputError("no image is set; call set_image(image) first")
+        size = (self._image.shape[2], self._image.shape[3])
+        labels = [1] * len(list(points)) if labels is None else labels
+        clicks = tuple(check_clicks(points, labels, size))
+        state = self.state
+        if clicks[: len(state.clicks)] != state.clicks:
+            state = State()
+        if previous_mask is not None:
+            state = State(state.clicks, _as_probability(previous_mask, size), state.box)
+        return self.continue_from(state, clicks)
+
+    def continue_from(self, state: State, clicks: Sequence[Click]) -> Prediction:
+        """Answer `clicks`, with previous mask and crop taken from `state` (undo: an older state).
+
+        Args:
+            state: of an earlier Prediction on this image, or State() to start.
+            clicks: all clicks on the object, checked, in pixels of the image.
+        """
+        if self._image is None:
+            raise InputError("no image is set; call set_image(image) first")
+        start = time.perf_counter()
+        height, width = self._image.shape[2:]
+        box = Box(0, height - 1, 0, width - 1)
+        if self.crop:
+            box = next_box(state.box, state.probability, clicks, (height, width))
+        with torch.inference_mode():
+            image = self._resized_crop(box)
+            side = self.input_size
+            previous = torch.zeros(1, 1, side, side, device=self.device)
+            if state.probability is not None:
+                given = torch.from_numpy(state.probability).to(self.device)[None, None]
+                previous = _resize(given[..., box.top : box.bottom + 1, box.left : box.right + 1], side)
+            points, labels = pad_clicks([clicks], self.device)
+            points = _to_crop(points, box, side)
+            inside = self._run(image, points, labels, previous)
+            inside = _resize(inside, (box.bottom - box.top + 1, box.right - box.left + 1))
+            probability = np.zeros((height, width), np.float32)
+            probability[box.top : box.bottom + 1, box.left : box.right + 1] = (
+                inside[0, 0].float().cpu().numpy()
+            )
+        self.state = State(tuple(clicks), probability, box)
+        return Prediction(
+            mask=probability > self.threshold,
+            probability=probability,
+            crop=(box.left, box.top, box.right + 1, box.bottom + 1),
+            milliseconds=(time.perf_counter() - start) * 1000,
+            state=self.state,
+            net_image=image,
+            net_points=points,
+            net_labels=labels,
+            net_previous_mask=previous,
+        )
+
+    def _resized_crop(self, box: Box) -> Tensor:
+        """The image inside `box` at the network's size; resized once while the crop stays."""
+        if self._seen is None or self._seen[:2] != (box, self.input_size):
+            part = self._image[..., box.top : box.bottom + 1, box.left : box.right + 1]
+            self._seen = (box, self.input_size, _resize(part, self.input_size))
+        return self._seen[2]
+
+    def _run(self, image: Tensor, points: Tensor, labels: Tensor, previous: Tensor) -> Tensor:
+        """Probability (1, 1, h, w); with `flip` the mirrored crop runs in the same batch."""
+        if not self.flip:
+            return torch.sigmoid(self.model(image, points, labels, previous))
+        mirrored = points.clone()
+        mirrored[..., 0] = image.shape[-1] - 1 - mirrored[..., 0]
+        logits = self.model(
+            torch.cat([image, image.flip(-1)]),
+            torch.cat([points, mirrored]),
+            torch.cat([labels, labels]),
+            torch.cat([previous, previous.flip(-1)]),
+        )
+        probability = torch.sigmoid(logits)
+        return 0.5 * (probability[:1] + probability[1:].flip(-1))
+
+
+def _resize(x: Tensor, size: int | tuple[int, int]) -> Tensor:
+    size = (size, size) if isinstance(size, int) else size
+    return F.interpolate(x, size=size, mode="bilinear", align_corners=True)
+
+
+def _to_crop(points: Tensor, box: Box, side: int) -> Tensor:
+    """Image pixels -> pixels of the resized crop, (1, N, 2) xy, by the published formula."""
+    scale = points.new_tensor(
+        [side / (box.right - box.left + 1), side / (box.bottom - box.top + 1)]
+    )
+    return (points - points.new_tensor([box.left, box.top])) * scale
+
+
+def _as_probability(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    mask = np.asarray(mask)
+    if mask.shape != size:
+        raise InputError(f"previous_mask has shape {mask.shape}, the image is {size}")
+    mask = mask.astype(np.float32)
+    if not np.isfinite(mask).all() or mask.min() < 0 or mask.max() > 1:
+        raise InputError("previous_mask must be bool, or probability between 0 and 1")
+    return mask
