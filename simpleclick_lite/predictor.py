@@ -216,8 +216,8 @@ class Predictor:
             torch.cat([labels, labels]),
             torch.cat([previous, previous.flip(-1)]),
         )
-        probability = torch.sigmoid(logits)
-        return 0.5 * (probability[:1] + probability[1:].flip(-1))
+        # the published code averages the logits; averaging probabilities gives other numbers
+        return torch.sigmoid(0.5 * (logits[:1] + logits[1:].flip(-1)))
 
 
 def _resize(x: Tensor, size: int | tuple[int, int]) -> Tensor:
