@@ -39,7 +39,9 @@ def dataset_info(name: str) -> DataSetInfo:
     if name not in DATASETS:
         near = difflib.get_close_matches(str(name).lower(), DATASETS, 1)
         hint = f" (did you mean {near[0]}?)" if near else ""
-        raise InputError(f"there is no data set {name!r}{hint}; choose one of {', '.join(DATASETS)}")
+        raise InputError(
+            f"there is no data set {name!r}{hint}; choose one of {', '.join(DATASETS)}"
+        )
     return DATASETS[name]
 
 

@@ -1,8 +1,8 @@
 """What every data set yields: a Sample for benchmarks, a Scene for training.
 
-A data set here is a `Records`: names in a fixed order, and one function that decodes the record asked
-for. Nothing is read before it is needed, and whatever goes wrong while reading is an `InputError`
-that names the file, so that a run can step over it (`robust.py`).
+A data set here is a `Records`: names in a fixed order, and one function that decodes the record
+asked for. Nothing is read before it is needed, and whatever goes wrong while reading is an
+`InputError` that names the file, so that a run can step over it (`robust.py`).
 """
 
 from __future__ import annotations
@@ -246,7 +246,7 @@ class Records(Sequence[T], Generic[T]):
         self.name = name
         self.records = records
         self.load = load
-        self.names = [str(record) for record in records] if names is None else list(names)
+        self.names = [str(record) for record in records] if names is None else names
         self.origin = origin
 
     def __len__(self) -> int:

@@ -1,4 +1,4 @@
-"""What is known about each data set before it is opened: names, splits, folders, published counts."""
+"""What is known about each data set before it is opened: splits, folders, published counts."""
 
 from __future__ import annotations
 
