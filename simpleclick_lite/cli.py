@@ -1,0 +1,198 @@
+"""The command line: `simpleclick-lite train | evaluate | segment | data | bench | course`.
+
+What each command does stands in commands.py, which is imported only when a command runs, so that
+`--help` answers at once. A user's mistake ends in one line on standard error and exit code 2;
+Ctrl-C in exit code 130.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from . import __version__
+from .errors import InputError
+
+PROGRAM = "simpleclick-lite"
+
+
+class _Parser(argparse.ArgumentParser):
+    """An argument parser that says what is wrong in one line, without the whole usage."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+
+def _point(text: str) -> tuple[float, float]:
+    """`X,Y` as two numbers; whether they lie inside the image is checked later."""
+    try:
+        x, y = text.split(",")
+        return float(x), float(y)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(
+            f"a click is two numbers X,Y, for example 120,85, not {text!r}"
+        ) from error
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    """`NAME=VALUE`; the value is a Python literal where it can be read as one, else text."""
+    name, equals, value = text.partition("=")
+    if not (equals and name.isidentifier()):
+        raise argparse.ArgumentTypeError(f"give NAME=VALUE, not {text!r}")
+    try:
+        return name, ast.literal_eval(value)
+    except (ValueError, SyntaxError):
+        return name, value
+
+
+def _positive(text: str) -> int:
+    """A whole number of at least 1."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    return int(text)
+
+
+def _flag(parser: argparse.ArgumentParser, name: str, text: str) -> None:
+    """`--name` and `--no-name`, on by default."""
+    parser.add_argument(f"--{name}", action=argparse.BooleanOptionalAction, default=True, help=text)
+
+
+def _add_predictor(parser: argparse.ArgumentParser) -> None:
+    """The options of every command that predicts."""
+    parser.add_argument(
+        "--weights",
+        default="shipped",
+        help="shipped, a folder that `train` wrote, or an official .pth (default: shipped)",
+    )
+    parser.add_argument("--device", help="cpu, cuda, mps (default: the best there is)")
+    _flag(parser, "flip", "average with the mirrored image")
+    _flag(parser, "crop", "follow the object with a crop")
+
+
+def _add_data(parser: argparse.ArgumentParser) -> None:
+    """The options that say which samples to open."""
+    parser.add_argument("--root", type=Path, metavar="DIR", help="the data set's folder")
+    parser.add_argument("--split", help="train or val, where the data set has both")
+    parser.add_argument(
+        "--option",
+        type=_setting,
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="the loader's own options, e.g. length=100 for synthetic",
+    )
+
+
+def _run(command: str) -> Callable[[argparse.Namespace], int]:
+    """A function that imports the commands and runs one of them."""
+
+    def run(args: argparse.Namespace) -> int:
+        from . import commands
+
+        return getattr(commands, command)(args)
+
+    return run
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The whole command line; no heavy import happens here."""
+    parser = _Parser(prog=PROGRAM, description="Click-based interactive segmentation.")
+    parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=_Parser)
+
+    def add(name: str, text: str, **options: Any) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, help=text, description=text, **options)
+        command.set_defaults(run=_run(name))
+        return command
+
+    # `train` reads the fields of TrainConfig with tyro, so its help is made there
+    add("train", "train a model; --preset NAME --help lists every setting", add_help=False)
+
+    evaluate = add("evaluate", "let a simulated user click on every object of a data set")
+    _add_predictor(evaluate)
+    evaluate.add_argument("--data", required=True, metavar="NAME", help="data set")
+    _add_data(evaluate)
+    evaluate.add_argument("--json", type=Path, required=True, metavar="OUT.json")
+    evaluate.add_argument("--max-clicks", type=_positive, default=20, metavar="N")
+    evaluate.add_argument(
+        "--method", choices=("model", "disk", "grabcut"), default="model", help="what answers"
+    )
+    evaluate.add_argument("--radius", type=float, help="of --method disk, in pixels")
+    evaluate.add_argument(
+        "--curve", type=Path, metavar="OUT.png", help="IoU over clicks (default: beside the JSON)"
+    )
+    evaluate.add_argument(
+        "--log", type=Path, metavar="FILE.jsonl", help="lets an interrupted evaluation continue"
+    )
+
+    segment = add("segment", "turn clicks on one photograph into a mask")
+    segment.add_argument("image", type=Path, metavar="IMAGE")
+    for kind in ("positive", "negative"):
+        segment.add_argument(
+            f"--{kind}",
+            type=_point,
+            action="append",
+            default=[],
+            metavar="X,Y",
+            help=f"a {kind} click, column and row in pixels; may be repeated",
+        )
+    segment.add_argument("--out", type=Path, required=True, metavar="MASK.png", help="0/255 PNG")
+    _add_predictor(segment)
+
+    data = add("data", "list the data sets, or look into one of them")
+    data.add_argument("name", nargs="?", metavar="NAME")
+    _add_data(data)
+    data.add_argument("--sheet", type=Path, metavar="OUT.png", help="draw its first 64 objects")
+
+    bench = add("bench", "seconds per click of model sizes on this machine, side by side")
+    bench.add_argument("--models", nargs="+", default=["micro", "xtiny"], metavar="PRESET")
+    bench.add_argument("--image-size", type=_positive, default=448, metavar="PIXELS")
+    bench.add_argument("--clicks", type=_positive, default=5, metavar="N")
+    bench.add_argument("--device", help="cpu, cuda, mps (default: the best there is)")
+
+    course = add("course", "run the notebooks in order; executed copies in runs/course")
+    course.add_argument("names", nargs="*", metavar="NOTEBOOK", help='e.g. "03" (default: all)')
+    course.add_argument("--out", type=Path, metavar="DIR", help="default: runs/course")
+    course.add_argument(
+        "--parameter",
+        type=_setting,
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a value for the notebooks' parameters cell",
+    )
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        argv: the arguments after the program's name, None for those of the process.
+
+    Returns:
+        The exit code: 0 success, 1 something ran and failed, 2 a user's mistake, 130 Ctrl-C.
+    """
+    argv = list(sys.argv[1:] if argv is None else argv)
+    parser = build_parser()
+    try:
+        args, rest = parser.parse_known_args(argv)
+        if argv[:1] == ["train"]:
+            args.arguments = argv[1:]
+        elif rest:
+            parser.error(f"unrecognized arguments: {' '.join(rest)}")
+        return args.run(args)
+    except InputError as error:
+        print(f"{PROGRAM}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"\n{PROGRAM}: interrupted", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

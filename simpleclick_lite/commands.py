@@ -1,0 +1,186 @@
+"""What the commands of the command line do, a function each; cli.py reads their arguments."""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .errors import InputError
+from .files import atomic_path, read_image, write_png
+
+if TYPE_CHECKING:
+    from .evaluation import Segmenter
+    from .predictor import Predictor
+
+SHEET = 64  # objects on a contact sheet
+
+
+def _predictor(args: argparse.Namespace) -> Predictor:
+    """The predictor that --weights, --device, --flip and --crop ask for."""
+    from .checkpoint import load_model
+    from .predictor import Predictor, get_device
+
+    device = get_device(args.device)
+    model = load_model(None if args.weights == "shipped" else args.weights)
+    return Predictor(model, device, flip=args.flip, crop=args.crop)
+
+
+def train(args: argparse.Namespace) -> int:
+    """`train`: a preset of TrainConfig, any field of which the command line may replace."""
+    import tyro
+
+    from .training import TRAIN_PRESETS, TrainConfig
+    from .training import train as run
+
+    parser = argparse.ArgumentParser(prog="simpleclick-lite train", add_help=False)
+    parser.add_argument("--preset", default="quick")
+    chosen, rest = parser.parse_known_args(args.arguments)
+    if chosen.preset not in TRAIN_PRESETS:
+        raise InputError(
+            f"there is no training preset {chosen.preset!r}; choose one of "
+            f"{', '.join(TRAIN_PRESETS)}"
+        )
+    config = tyro.cli(
+        TrainConfig,
+        prog=f"simpleclick-lite train --preset {chosen.preset}",
+        description=f"Presets: {', '.join(TRAIN_PRESETS)}. Defaults below: {chosen.preset}.",
+        default=TRAIN_PRESETS[chosen.preset],
+        args=rest,
+    )
+    run(config)
+    return 0
+
+
+def evaluate(args: argparse.Namespace) -> int:
+    """`evaluate`: table on the terminal, the contract's JSON, and the curve as a picture."""
+    from . import plots
+    from .data import open_dataset
+    from .evaluation import evaluate as run
+
+    if args.radius is not None and args.method != "disk":
+        raise InputError("--radius is the disk's; give it with --method disk")
+    curve = args.curve or args.json.with_suffix(".png")
+    dataset = open_dataset(args.data, args.root, args.split, **dict(args.option))
+    segmenter = _segmenter(args)
+    # both files are opened before the work, so that an unwritable folder is refused at once
+    with atomic_path(args.json) as json_file, atomic_path(curve) as curve_file:
+        settings = {"weights": args.weights} if args.method == "model" else {}
+        settings |= {"split": args.split, "options": dict(args.option)}
+        result = run(segmenter, dataset, args.max_clicks, log=args.log, settings=settings)
+        result.to_json(json_file)
+        miou = [result.miou(k) for k in range(1, args.max_clicks + 1)]
+        plots.click_curve({args.method: miou}, title=args.data).savefig(curve_file, format="png")
+    print(result.table())
+    print(f"\nwrote {args.json} and {curve}")
+    for sentence in result.skipped:
+        print(f"skipped: {sentence}", file=sys.stderr)
+    return 0
+
+
+def _segmenter(args: argparse.Namespace) -> Segmenter:
+    """What --method asks for."""
+    from .baselines import DiskPredictor, GrabCutPredictor
+
+    if args.method == "disk":
+        return DiskPredictor(args.radius)
+    if args.method == "grabcut":
+        return GrabCutPredictor()
+    return _predictor(args)
+
+
+def segment(args: argparse.Namespace) -> int:
+    """`segment`: everything that can be wrong is refused before the model is loaded."""
+    from .clicks import check_clicks
+
+    if args.out.suffix.lower() != ".png":
+        raise InputError(f"cannot write {args.out}: give a name that ends in .png")
+    image = read_image(args.image)
+    points = args.positive + args.negative
+    labels = [1] * len(args.positive) + [0] * len(args.negative)
+    if not points:
+        raise InputError("no click was given; add at least one --positive X,Y")
+    check_clicks(points, labels, image.shape[:2])
+    with atomic_path(args.out) as temporary:
+        predictor = _predictor(args)
+        predictor.set_image(image)
+        result = predictor.predict(points, labels)
+        write_png(temporary, result.mask)
+    count = int(result.mask.sum())
+    print(
+        f"wrote {args.out}: {count} pixels, {count / result.mask.size:.1%} of the image, "
+        f"in {result.milliseconds:.0f} ms"
+    )
+    if not count:
+        print("the mask is empty: try another click, on the middle of the object", file=sys.stderr)
+    return 0
+
+
+def data(args: argparse.Namespace) -> int:
+    """`data`: names and titles, or the number of objects of one data set and a contact sheet."""
+    from . import plots
+    from .data import DATASETS, open_dataset
+
+    if args.name is None:
+        width = max(map(len, DATASETS))
+        for name, info in DATASETS.items():
+            need = "--root DIR" if info.needs_root else "built in"
+            print(f"{name:{width}}  {need:10}  {info.title}")
+        return 0
+    samples = open_dataset(args.name, args.root, args.split, **dict(args.option))
+    print(f"{args.name}: {len(samples)} objects")
+    if args.sheet:
+        shown = [samples[i] for i in range(min(SHEET, len(samples)))]
+        write_png(args.sheet, plots.contact_sheet([(s.image, s.mask == 1) for s in shown]))
+        print(f"wrote {args.sheet}: the first {len(shown)} of them")
+    return 0
+
+
+def bench(args: argparse.Namespace) -> int:
+    """`bench`: milliseconds per click of each preset, also as a ratio to the first."""
+    from .model import build_model
+    from .predictor import Predictor
+
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 256, (args.image_size, args.image_size, 3), dtype=np.uint8)
+    points = rng.uniform(0, args.image_size - 1, (args.clicks, 2)).tolist()
+    predictors = [Predictor(build_model(m, args.image_size), args.device) for m in args.models]
+    times: list[list[float]] = [[] for _ in predictors]
+    # in turn, so that whatever else the machine does falls on all of them; the first is warm-up
+    for count in range(args.clicks + 1):
+        for predictor, spent in zip(predictors, times, strict=True):
+            if not count:
+                predictor.set_image(image)
+            answer = predictor.predict(points[: max(1, count)])
+            spent.append(answer.milliseconds)
+    device = predictors[0].device
+    print(f"{args.image_size} pixels, mirror averaging, {device}, {args.clicks} clicks, median")
+    print(f"{'model':10} {'parameters':>12} {'ms per click':>13} {'ratio':>7}")
+    medians = [statistics.median(spent[1:]) for spent in times]
+    for name, predictor, median in zip(args.models, predictors, medians, strict=True):
+        count = sum(p.numel() for p in predictor.model.parameters())
+        print(f"{name:10} {count:12,} {median:13.1f} {median / medians[0]:7.2f}")
+    return 0
+
+
+def course(args: argparse.Namespace) -> int:
+    """`course`: exit code 1 if a notebook failed."""
+    from .course import find_notebooks, run_course, summary
+
+    folder = find_notebooks()
+    out = args.out or folder.parent / "runs" / "course"
+    runs = run_course(out, args.names, dict(args.parameter), folder=folder)
+    print("\n" + summary(runs))
+    print(f"\nopen {_short(out / 'index.html')} in a browser")
+    return 1 if any(run.error for run in runs) else 0
+
+
+def _short(path: Path) -> Path:
+    """A path as seen from here, if it lies below."""
+    path = path.resolve()
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
