@@ -88,16 +88,15 @@ class SimpleClick(
         super().__init__()
         if config.image_size % config.patch_size:
             raise InputError(
-                f"image_size {config.image_size} is not a multiple of patch size {config.patch_size}"
+                f"image_size {config.image_size} is not a multiple of the patch size, "
+                f"{config.patch_size}"
             )
         self.config = config
         self.embedding = SymmetricEmbedding(config.patch_size, config.width)
         self.backbone = PlainViT(
             config.image_size, config.patch_size, config.width, config.depth, config.heads
         )
-        self.pyramid = Pyramid(
-            config.width, config.pyramid_channels, config.pyramid, config.depth
-        )
+        self.pyramid = Pyramid(config.width, config.pyramid_channels, config.pyramid, config.depth)
         self.head = MLPHead(config.pyramid_channels, config.head_channels, config.dropout)
         self.backbone_frozen = False
 
@@ -110,8 +109,9 @@ class SimpleClick(
     ) -> Tensor:
         """Segment the clicked object.
 
-        Images of any size are padded at the right and bottom to multiples of the patch size, and
-        the logits are cropped back.
+        Images of any size are padded at the right and bottom to multiples of the patch size, at
+        least two patches (the coarsest map of the pyramid halves the grid), and the logits are
+        cropped back.
 
         Args:
             image: (B, 3, H, W) float RGB in [0, 1].
@@ -134,7 +134,8 @@ class SimpleClick(
     def segment(self, image: Tensor, clicks: Tensor) -> Tensor:
         """From normalized image and click map, both (B, 3, H, W), to logits (B, 1, H, W)."""
         height, width = image.shape[-2:]
-        pad = (-width % self.config.patch_size, -height % self.config.patch_size)
+        patch = self.config.patch_size
+        pad = [max(2 * patch - side, -side % patch) for side in (width, height)]
         if any(pad):
             image = F.pad(image, (0, pad[0], 0, pad[1]))
             clicks = F.pad(clicks, (0, pad[0], 0, pad[1]))
