@@ -30,26 +30,29 @@ class Click:
 
 
 def pad_clicks(
-    clicks: Sequence[Sequence[Click]], device: torch.device | str | None = None
+    clicks: Sequence[Sequence[Click]],
+    device: torch.device | str | None = None,
+    dtype: torch.dtype = torch.float32,
 ) -> tuple[Tensor, Tensor]:
     """Stack lists of clicks of different lengths into padded tensors.
 
     Args:
         clicks: B lists of clicks.
         device: where the tensors go.
+        dtype: of the points.
 
     Returns:
-        points (B, N, 2) float32 xy and labels (B, N) int64: 1 positive, 0 negative, -1 padding;
+        points (B, N, 2) float xy and labels (B, N) int64: 1 positive, 0 negative, -1 padding;
         N is the longest list, at least 1.
     """
     length = max([len(row) for row in clicks] + [1])
-    points = np.zeros((len(clicks), length, 2), np.float32)
+    points = np.zeros((len(clicks), length, 2), np.float64)
     labels = np.full((len(clicks), length), -1, np.int64)
     for b, row in enumerate(clicks):
         for n, click in enumerate(row):
             points[b, n] = click.x, click.y
             labels[b, n] = int(click.positive)
-    return torch.from_numpy(points).to(device), torch.from_numpy(labels).to(device)
+    return torch.from_numpy(points).to(dtype).to(device), torch.from_numpy(labels).to(device)
 
 
 def draw_disks(
@@ -61,7 +64,9 @@ def draw_disks(
     A click outside the image still paints the part of its disk that falls inside.
 
     Args:
-        points: (B, N, 2) float xy in pixels of the map.
+        points: (B, N, 2) float xy in pixels of the map. Given as float64, distances to the clicks
+            are rounded once, as the published evaluation does; where a pixel lies on the circle
+            this decides. All else, the result too, is float32.
         labels: (B, N) int, 1 positive, 0 negative, -1 padding (never drawn).
         size: (H, W) of the map.
         radius: disk radius in pixels; the paper uses 5.
@@ -71,14 +76,15 @@ def draw_disks(
     """
     height, width = size
     batch, count = labels.shape
-    points = points.float()
+    if points.dtype != torch.float64:
+        points = points.float()
     reach = math.ceil(radius)
     offset = torch.arange(-reach, reach + 1, device=points.device)  # (K,)
     centre = points.round()
     xs = centre[..., 0, None] + offset  # (B, N, K) columns of the square around each click
     ys = centre[..., 1, None] + offset  # (B, N, K) rows
-    dx2 = (xs - points[..., 0, None]) ** 2
-    dy2 = (ys - points[..., 1, None]) ** 2
+    dx2 = (xs - points[..., 0, None]).float() ** 2
+    dy2 = (ys - points[..., 1, None]).float() ** 2
     inside = dy2[..., :, None] + dx2[..., None, :] <= radius**2  # (B, N, K, K)
     inside &= ((xs >= 0) & (xs < width))[..., None, :] & ((ys >= 0) & (ys < height))[..., :, None]
     inside &= (labels >= 0)[..., None, None]

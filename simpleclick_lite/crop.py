@@ -59,9 +59,7 @@ def _pixel(value: float, size: int) -> int:
     return min(max(round(value), 0), size - 1)
 
 
-def _expand(
-    first: int, last: int, size: int, expansion: float, smallest: int
-) -> tuple[int, int]:
+def _expand(first: int, last: int, size: int, expansion: float, smallest: int) -> tuple[int, int]:
     centre = 0.5 * (first + last)
     length = max(expansion * (last - first + 1), smallest)
     return (
@@ -81,7 +79,7 @@ def _axis_overlap(a: tuple[int, int], b: tuple[int, int]) -> float:
 
 
 def holds_clicks(box: Box, clicks: Sequence[Click]) -> bool:
-    """Whether all positive clicks lie inside; the last row and column do not count, as published."""
+    """Whether all positive clicks lie inside; as published, last row and column do not count."""
     return all(
         box.top <= c.y < box.bottom and box.left <= c.x < box.right for c in clicks if c.positive
     )
@@ -109,3 +107,12 @@ def next_box(
     if present is None or not holds_clicks(present, clicks):
         return wanted
     return wanted if overlap(wanted, present) < RENEW_BELOW else present
+
+
+def to_crop(clicks: Sequence[Click], box: Box, side: int) -> list[Click]:
+    """Clicks on the image -> on the crop resized to side x side, by the published formula."""
+    height, width = box.bottom - box.top + 1, box.right - box.left + 1
+    return [
+        Click(side * (c.x - box.left) / width, side * (c.y - box.top) / height, c.positive)
+        for c in clicks
+    ]

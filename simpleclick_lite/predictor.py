@@ -15,7 +15,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 from .clicks import Click, check_clicks, click_map, pad_clicks
-from .crop import Box, next_box
+from .crop import Box, next_box, to_crop
 from .errors import InputError
 from .files import to_rgb8
 from .model import SimpleClick
@@ -175,9 +175,12 @@ class Predictor:
             previous = torch.zeros(1, 1, side, side, device=self.device)
             if state.probability is not None:
                 given = torch.from_numpy(state.probability).to(self.device)[None, None]
-                previous = _resize(given[..., box.top : box.bottom + 1, box.left : box.right + 1], side)
-            points, labels = pad_clicks([clicks], self.device)
-            points = _to_crop(points, box, side)
+                previous = _resize(
+                    given[..., box.top : box.bottom + 1, box.left : box.right + 1], side
+                )
+            # as published, points keep float64 until disks are drawn; Apple's mps has none
+            precise = torch.float32 if self.device.type == "mps" else torch.float64
+            points, labels = pad_clicks([to_crop(clicks, box, side)], self.device, precise)
             inside = self._run(image, points, labels, previous)
             inside = _resize(inside, (box.bottom - box.top + 1, box.right - box.left + 1))
             probability = np.zeros((height, width), np.float32)
@@ -223,14 +226,6 @@ class Predictor:
 def _resize(x: Tensor, size: int | tuple[int, int]) -> Tensor:
     size = (size, size) if isinstance(size, int) else size
     return F.interpolate(x, size=size, mode="bilinear", align_corners=True)
-
-
-def _to_crop(points: Tensor, box: Box, side: int) -> Tensor:
-    """Image pixels -> pixels of the resized crop, (1, N, 2) xy, by the published formula."""
-    scale = points.new_tensor(
-        [side / (box.right - box.left + 1), side / (box.bottom - box.top + 1)]
-    )
-    return (points - points.new_tensor([box.left, box.top])) * scale
 
 
 def _as_probability(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
