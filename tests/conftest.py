@@ -67,3 +67,31 @@ def pytest_make_collect_report(collector):
     if REQUIRE_ALL and report.skipped:
         _as_failure(report)
     return report
+
+
+@pytest.fixture
+def report(request: pytest.FixtureRequest) -> Callable[[dict[str, float]], None]:
+    """`report({stage: largest difference})` shows a comparison at the end of the run."""
+
+    def _report(differences: dict[str, float]) -> None:
+        worst = sorted(differences, key=differences.__getitem__, reverse=True)
+        values = ", ".join(f"{differences[stage]:.1e} {stage}" for stage in worst[:3])
+        line = f"{request.node.name}: {values}" + (" …" if worst[3:] else "")
+        request.node.user_properties.append(("largest difference", line))
+
+    return _report
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """List what `report` was given, also when the tests ran in several processes."""
+    lines = [
+        line
+        for outcome in ("passed", "failed")
+        for found in terminalreporter.stats.get(outcome, [])
+        for name, line in getattr(found, "user_properties", [])
+        if name == "largest difference" and found.when == "call"
+    ]
+    if lines:
+        terminalreporter.section("largest differences from the published implementation")
+        for line in lines:
+            terminalreporter.write_line(line)

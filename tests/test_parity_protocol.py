@@ -1,0 +1,73 @@
+"""The evaluation loop and its crops against the published implementation."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from parity import check_zoom_in, ellipses, load
+
+from simpleclick_lite.checkpoint import load_model
+from simpleclick_lite.clicks import Click
+from simpleclick_lite.crop import Box, holds_clicks, next_box, object_box, overlap, to_crop
+from simpleclick_lite.predictor import Predictor
+
+TAGS = [
+    f"{model}_{flip}_{image}"
+    for model in ("micro", "micro_tuned")
+    for flip in ("flip", "noflip")
+    for image in range(3)
+]
+
+
+@pytest.mark.parametrize("tag", TAGS)
+def test_evaluation_loop_equals_the_published_one(golden, tag, report):
+    model = load_model(golden / f"simpleclick_{tag.split('_')[0]}{'_tuned' * ('tuned' in tag)}.pth")
+    report(check_zoom_in(golden, Predictor(model, "cpu", flip="noflip" not in tag), tag))
+
+
+def test_no_loop_is_left_out(golden):
+    found = {k.removesuffix("_iou") for k in load(golden, "zoom_in_eval.npz") if k.endswith("_iou")}
+    assert found == set(TAGS)
+
+
+@pytest.fixture(scope="module")
+def roi(golden) -> dict:
+    return json.loads((golden / "zoom_roi.json").read_text(encoding="utf-8"))
+
+
+def _clicks(rows: list[list[int]]) -> list[Click]:
+    return [Click(x, y, bool(positive)) for y, x, positive in rows]
+
+
+def test_wanted_crops_equal_the_published_ones(roi):
+    for case in roi["object_roi"]:
+        mask = ellipses((case["height"], case["width"]), case["ellipses"])
+        found = object_box(
+            mask, _clicks(case["clicks"]), case["expansion_ratio"], case["min_crop_size"]
+        )
+        assert list(found) == case["roi"], case
+
+
+def test_crops_hold_the_same_clicks(roi):
+    for case in roi["check_object_roi"]:
+        assert holds_clicks(Box(*case["roi"]), _clicks([case["click"]])) is case["inside"], case
+
+
+def test_overlaps_equal_the_published_ones(roi):
+    for case in roi["bbox_iou"]:
+        assert overlap(Box(*case["a"]), Box(*case["b"])) == pytest.approx(case["iou"], abs=1e-12)
+
+
+def test_crop_sequences_equal_the_published_ones(roi):
+    for sequence in roi["sequences"]:
+        size = (sequence["height"], sequence["width"])
+        present, probability = None, None
+        for step in sequence["steps"]:
+            clicks = _clicks(step["clicks"])
+            present = next_box(present, probability, clicks, size)
+            assert list(present) == step["roi"], step
+            ours = [[c.y, c.x] for c in to_crop(clicks, present, sequence["target_size"][0])]
+            assert ours == step["net_clicks"], step
+            probability = ellipses(size, step["mask_after_ellipses"]).astype(np.float32)
