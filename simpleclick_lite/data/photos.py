@@ -125,6 +125,14 @@ def outline_mask(rings: Rings, size: tuple[int, int]) -> np.ndarray:
     return mask
 
 
+def _mask(objects: list[dict], item: dict, size: tuple[int, int]) -> np.ndarray:
+    """(H, W) bool: the object's outline less the objects in front of it, listed as `minus`."""
+    mask = outline_mask(item["rings"], size)
+    for front in item.get("minus", []):
+        mask &= ~outline_mask(_find(objects, front)["rings"], size)
+    return mask
+
+
 def _find(objects: list[dict], name: str) -> dict:
     for item in objects:
         if item["name"] == name:
@@ -139,9 +147,10 @@ def load_object(name: str) -> Sample:
         InputError: no such photograph or object, or the photograph's package is not installed.
     """
     source, _, part = name.partition("/")
-    item = _find(_entry(source)["objects"], part)
+    objects = _entry(source)["objects"]
+    item = _find(objects, part)
     image = photo(source)
-    return Sample(image, outline_mask(item["rings"], image.shape[:2]).astype(np.int8), name)
+    return Sample(image, _mask(objects, item, image.shape[:2]).astype(np.int8), name)
 
 
 class _Outlines:
@@ -155,7 +164,7 @@ class _Outlines:
         return len(self.items)
 
     def __getitem__(self, index: int) -> np.ndarray:
-        return outline_mask(self.items[index]["rings"], self.size)
+        return _mask(self.items, self.items[index], self.size)
 
 
 def load_scene(name: str) -> Scene:
@@ -197,10 +206,10 @@ def redraw_ious() -> dict[str, float]:
     found = {}
     for name in photo_names():
         entry = _entry(name)
-        size = photo(name).shape[:2]
         for again in entry.get("redraws", []):
-            first = outline_mask(_find(entry["objects"], again["name"])["rings"], size)
-            second = outline_mask(again["rings"], size)
+            size, objects = photo(name).shape[:2], entry["objects"]
+            first = _mask(objects, _find(objects, again["name"]), size)
+            second = _mask(objects, again, size)
             both, either = np.sum(first & second), np.sum(first | second)
             found[f"{name}/{again['name']}"] = float(both / either)
     return found
