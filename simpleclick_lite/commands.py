@@ -58,9 +58,9 @@ def train(args: argparse.Namespace) -> int:
 
 def evaluate(args: argparse.Namespace) -> int:
     """`evaluate`: table on the terminal, the contract's JSON, and the curve as a picture."""
-    from . import plots
     from .data import open_dataset
     from .evaluation import evaluate as run
+    from .reports import click_curve
 
     if args.radius is not None and args.method != "disk":
         raise InputError("--radius is the disk's; give it with --method disk")
@@ -74,7 +74,7 @@ def evaluate(args: argparse.Namespace) -> int:
         result = run(segmenter, dataset, args.max_clicks, log=args.log, settings=settings)
         result.to_json(json_file)
         miou = [result.miou(k) for k in range(1, args.max_clicks + 1)]
-        plots.click_curve({args.method: miou}, title=args.data).savefig(curve_file, format="png")
+        click_curve({args.method: miou}, title=args.data).savefig(curve_file, format="png")
     print(result.table())
     print(f"\nwrote {args.json} and {curve}")
     for sentence in result.skipped:
@@ -122,8 +122,8 @@ def segment(args: argparse.Namespace) -> int:
 
 def data(args: argparse.Namespace) -> int:
     """`data`: names and titles, or the number of objects of one data set and a contact sheet."""
-    from . import plots
     from .data import DATASETS, open_dataset
+    from .reports import contact_sheet
 
     if args.name is None:
         width = max(map(len, DATASETS))
@@ -135,7 +135,7 @@ def data(args: argparse.Namespace) -> int:
     print(f"{args.name}: {len(samples)} objects")
     if args.sheet:
         shown = [samples[i] for i in range(min(SHEET, len(samples)))]
-        write_png(args.sheet, plots.contact_sheet([(s.image, s.mask == 1) for s in shown]))
+        write_png(args.sheet, contact_sheet([(s.image, s.mask == 1) for s in shown]))
         print(f"wrote {args.sheet}: the first {len(shown)} of them")
     return 0
 

@@ -7,13 +7,12 @@ line under each exercise that tells the reader whether it is solved.
 
 from __future__ import annotations
 
-import html
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .course_pages import NotebookRun, title_of, write_index, write_page
 from .errors import InputError
 from .files import atomic_path
 
@@ -35,16 +34,6 @@ def self_check(number: int, check: Callable[[], object]) -> None:
         print(f"Exercise {number}: not solved yet ({detail})")
     else:
         print(f"Exercise {number}: solved")
-
-
-@dataclass(frozen=True)
-class NotebookRun:
-    """What came of one notebook."""
-
-    name: str  # file name without .ipynb
-    title: str  # its first heading
-    seconds: float
-    error: str | None = None  # one line, None when every cell ran
 
 
 def find_notebooks(start: Path | None = None) -> Path:
@@ -195,7 +184,7 @@ def run_course(
         run = _run_one(path, out, parameters)
         runs.append(run)
         print(f"        {run.error or 'ok'} ({run.seconds:.1f} s)", flush=True)
-        _write_index(out, runs)
+        write_index(out, runs)
     return runs
 
 
@@ -210,85 +199,13 @@ def _run_one(path: Path, out: Path, parameters: Mapping[str, Any] | None) -> Not
     try:
         execute_notebook(path, executed, parameters, cwd=out / "files" / path.stem, progress=True)
     except PapermillExecutionError as failure:
-        error = f"cell {failure.cell_index}: {failure.ename}: {failure.evalue}".splitlines()[0]
+        error = f"cell {failure.cell_index + 1}: {failure.ename}: {failure.evalue}".splitlines()[0]
     except (CellTimeoutError, DeadKernelError) as failure:
         error = f"{type(failure).__name__}: {failure}".splitlines()[0]
     seconds = time.perf_counter() - started
-    title = _title(path)
-    _write_page(executed, out, title)
+    title = title_of(path)
+    write_page(executed, out, title)
     return NotebookRun(path.stem, title, seconds, error)
-
-
-def _title(path: Path) -> str:
-    """The first heading of a notebook, its name where it has none."""
-    import nbformat
-
-    for cell in nbformat.read(path, as_version=4).cells:
-        for line in cell.source.splitlines():
-            if cell.cell_type == "markdown" and line.startswith("# "):
-                return line.removeprefix("# ").strip()
-    return path.stem
-
-
-def _write_page(executed: Path, out: Path, title: str) -> None:
-    """Write an executed notebook as HTML, and its last figure as the thumbnail."""
-    import base64
-
-    import nbformat
-    from nbconvert import HTMLExporter
-
-    notebook = nbformat.read(executed, as_version=4)
-    figures = [
-        output.data["image/png"]
-        for cell in notebook.cells
-        for output in cell.get("outputs", [])
-        if "image/png" in output.get("data", {})
-    ]
-    if figures:
-        with atomic_path(out / "thumbnails" / f"{executed.stem}.png") as picture:
-            picture.write_bytes(base64.b64decode(figures[-1]))
-    body, _ = HTMLExporter().from_notebook_node(notebook, {"metadata": {"name": title}})
-    with atomic_path(executed.with_suffix(".html")) as page:
-        page.write_text(body, encoding="utf-8")
-
-
-_INDEX = """<!doctype html>
-<html lang="en"><meta charset="utf-8"><title>SimpleClick Lite: the course</title>
-<style>
-body {{ font-family: sans-serif; margin: 2em auto; max-width: 60em; color: #222 }}
-td, th {{ padding: .5em 1em; text-align: left; border-bottom: 1px solid #ccc }}
-img {{ width: 160px; max-height: 120px; object-fit: contain }}
-.failed {{ color: #b00020; font-weight: bold }}
-</style>
-<h1>SimpleClick Lite: the course</h1>
-<p>{ran} of {total} notebooks ran without an error, in {seconds:.0f} seconds together.</p>
-<table><tr><th></th><th>Notebook</th><th>Seconds</th><th>Result</th></tr>
-{rows}
-</table></html>
-"""
-
-
-def _write_index(out: Path, runs: list[NotebookRun]) -> None:
-    """Write `index.html`: a row a notebook with links, time, result and thumbnail."""
-    rows = []
-    for run in runs:
-        thumbnail = f"thumbnails/{run.name}.png"
-        title = html.escape(run.title)
-        image = f'<img src="{thumbnail}" alt="last figure of {title}">'
-        picture = image if (out / thumbnail).is_file() else ""
-        result = f'<td class="failed">{html.escape(run.error)}</td>' if run.error else "<td>ok</td>"
-        rows.append(
-            f'<tr><td>{picture}</td><td><a href="{run.name}.html">{title}</a> '
-            f'(<a href="{run.name}.ipynb">.ipynb</a>)</td><td>{run.seconds:.1f}</td>{result}</tr>'
-        )
-    page = _INDEX.format(
-        ran=sum(run.error is None for run in runs),
-        total=len(runs),
-        seconds=sum(run.seconds for run in runs),
-        rows="\n".join(rows),
-    )
-    with atomic_path(out / "index.html") as temporary:
-        temporary.write_text(page, encoding="utf-8")
 
 
 def summary(runs: list[NotebookRun]) -> str:
