@@ -20,7 +20,6 @@ from simpleclick_lite import clicks as clicks_module
 from simpleclick_lite import simulation
 from simpleclick_lite.checkpoint import official_name
 from simpleclick_lite.clicks import Click
-from simpleclick_lite.crop import CROP_THRESHOLD
 from simpleclick_lite.embedding import normalize
 from simpleclick_lite.loss import normalized_focal_loss
 from simpleclick_lite.model import SimpleClick
@@ -232,12 +231,12 @@ def check_zoom_in(golden: Path, predictor: Predictor, tag: str, steps: int = 5) 
     for t, (y, x, positive) in enumerate(data[f"{tag}_clicks"][:steps]):
         click, published = simulation.robot_click(mask, truth, clicks), Click(x, y, bool(positive))
         near_mask = state.probability is not None and bool(
-            (np.abs(state.probability - predictor.threshold) < NEAR).any()
+            (np.abs(state.probability - 0.49) < NEAR).any()
         )
         assert click == published or near_mask, f"click {t}: {click}, published {published}"
         clicks.append(published)
         near_crop = state.probability is not None and bool(
-            (np.abs(state.probability - CROP_THRESHOLD) < NEAR).any()
+            (np.abs(state.probability - 0.5) < NEAR).any()
         )
         result = predictor.continue_from(state, clicks)
         state = result.state
@@ -251,7 +250,7 @@ def check_zoom_in(golden: Path, predictor: Predictor, tag: str, steps: int = 5) 
         assert difference <= 2e-3, f"step {t}: probabilities differ by {difference:.1e}"
         bits = np.unpackbits(data[f"{tag}_mask_bits"][t])[: truth.size].reshape(truth.shape) > 0
         flipped = result.mask != bits
-        far = np.abs(result.probability - predictor.threshold) >= NEAR
+        far = np.abs(result.probability - 0.49) >= NEAR
         assert not (flipped & far).any(), f"step {t}: {int((flipped & far).sum())} pixels differ"
         found["pixels that flip"] = max(found["pixels that flip"], float(flipped.sum()))
         mask = result.mask
