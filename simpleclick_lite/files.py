@@ -27,7 +27,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
+        handle, name = tempfile.mkstemp(path.suffix, f".{path.stem}-", path.parent)
         os.close(handle)
     except OSError as error:
         raise InputError(
@@ -87,6 +87,19 @@ def write_png(path: str | Path, array: np.ndarray) -> None:
         temporary.write_bytes(encoded.tobytes())
 
 
+def _cut_off(data: bytes) -> bool:
+    """Whether a JPEG or PNG lacks its end: decoders fill the rest with gray and only warn."""
+    if data[:8] == b"\x89PNG\r\n\x1a\n":
+        return b"IEND" not in data[-4096:] and b"IEND" not in data
+    if data[:2] != b"\xff\xd8":
+        return False
+    at = 2
+    while at + 4 <= len(data) and data[at] == 0xFF and data[at + 1] != 0xDA:
+        # skip the header's segments: a thumbnail inside one has an end marker of its own
+        at += 1 if data[at + 1] == 0xFF else 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    return data.rfind(b"\xff\xd9") < at
+
+
 def _decode(path: Path, flags: int, what: str) -> np.ndarray:
     """Decode with OpenCV from bytes, so that any Unicode path works on any system."""
     try:
@@ -95,10 +108,8 @@ def _decode(path: Path, flags: int, what: str) -> np.ndarray:
         raise InputError(f"{what} {path} does not exist; check the path") from error
     except OSError as error:
         raise InputError(f"{what} {path} cannot be read: {error.strerror or error}") from error
-    if path.suffix.lower() in (".jpg", ".jpeg") and data[:2] == b"\xff\xd8":
-        # libjpeg fills a truncated file with gray and only warns, so look for the end marker
-        if b"\xff\xd9" not in data[-64:] and b"\xff\xd9" not in data:
-            raise InputError(f"{what} {path} is cut off (no end of JPEG); copy it again")
+    if _cut_off(data):
+        raise InputError(f"{what} {path} is cut off (its end is missing); copy it again")
     array = None
     if data:
         with contextlib.suppress(cv2.error):
@@ -177,6 +188,20 @@ def read_mask(path: str | Path) -> np.ndarray:
             )
         array = first
     return np.ascontiguousarray(array)
+
+
+def read_labels(path: str | Path) -> np.ndarray:
+    """Read a label map as (H, W): the indices of a palette PNG, else the values as stored.
+
+    Raises:
+        InputError: missing or broken file, or a file with real colors.
+    """
+    path = Path(path)
+    with contextlib.suppress(OSError), path.open("rb") as file:
+        head = file.read(26)
+        if head[:4] == b"\x89PNG" and head[25:26] == b"\x03":
+            return read_palette(path)
+    return read_mask(path)
 
 
 def read_palette(path: str | Path) -> np.ndarray:

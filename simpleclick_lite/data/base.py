@@ -218,9 +218,14 @@ class Scene:
             target[self.ignored & ~mask] = -1
         return target
 
+    def object_name(self, index: int) -> str:
+        """Name of one object: the scene's name and its number in the annotation."""
+        ids = getattr(self._objects(), "ids", None)
+        return f"{self.name}_{index if ids is None else ids[index]}"
+
     def sample(self, index: int) -> Sample:
         """One object as a benchmark would pose it."""
-        return Sample(self.image, self.target(index), f"{self.name}_{index}")
+        return Sample(self.image, self.target(index), self.object_name(index))
 
 
 class Records(Sequence[T], Generic[T]):

@@ -34,8 +34,11 @@ class _Names(Sequence):
     def __len__(self) -> int:
         return self.length
 
-    def __getitem__(self, index: int) -> str:
-        return f"synthetic_{index:06d}"
+    def __getitem__(self, index):
+        number = range(self.length)[index]
+        if isinstance(index, slice):
+            return [f"synthetic_{i:06d}" for i in number]
+        return f"synthetic_{number:06d}"
 
 
 class SyntheticScenes(Records[Scene]):

@@ -1,0 +1,247 @@
+"""Training samples from scenes: which object, which crop, which start clicks.
+
+Explained in notebooks/09_training.ipynb. Sample number i is a function of (seed, i) and of the data
+alone: it does not matter which process or loader worker makes it, or what was made before, so a
+resumed run and a run on other hardware see the same samples.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from ..clicks import Click, pad_clicks
+from ..errors import InputError
+from ..simulation import start_clicks
+from . import dataset_info, open_scenes
+from .augmentation import Augmented, augment_scene
+from .cache import CachedScene, SceneCache
+
+TRIES = 10  # augmentations drawn for one sample before another scene is taken
+
+
+@dataclass(frozen=True)
+class SamplingConfig:
+    """How a training sample is drawn from a scene; the defaults are the published ones."""
+
+    augmentation: str = "zoom"  # zoom | sbd | cocolvis | none
+    image_size: int = 448  # side of the square sample in pixels
+    min_area: float = 1000  # pixels in the sample; smaller objects are no targets
+    merge: float = 0.15  # probability that two objects together are the target
+    background: float = 0.05  # probability that a crop without any object is kept
+    stuff: float = 0.30  # probability that regions (sky, grass) are candidates too
+    parts: float = 0.0  # probability that parts of objects are candidates too
+    max_clicks: int = 24  # start clicks of each sign
+    gamma: float = 0.8  # how fast longer sets of start clicks get rarer
+    reuse: int = 4  # samples taken from each synthetic scene (drawing one costs more than a crop)
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingSample:
+    """One sample of a batch, before it becomes tensors.
+
+    Attributes:
+        image: (S, S, 3) uint8 RGB.
+        target: (S, S) int8; 1 object, 0 background, -1 ignored.
+        clicks: the start set.
+        index: the sample's number; together with the seed it fixes all of the sample's randomness.
+        source: name of the scene.
+    """
+
+    image: np.ndarray
+    target: np.ndarray
+    clicks: list[Click]
+    index: int
+    source: str
+
+
+@dataclass
+class Batch:
+    """Tensors of B samples."""
+
+    image: Tensor  # (B, 3, S, S) uint8
+    target: Tensor  # (B, 1, S, S) int8
+    points: Tensor  # (B, N, 2) float32
+    labels: Tensor  # (B, N) int64
+    index: list[int]  # the samples' numbers
+    source: list[str]  # names of their scenes
+
+
+def collate(samples: Sequence[TrainingSample]) -> Batch:
+    """Stack samples; clicks are padded to the longest set."""
+    points, labels = pad_clicks([s.clicks for s in samples])
+    image = np.stack([s.image for s in samples])
+    return Batch(
+        image=torch.from_numpy(image).permute(0, 3, 1, 2),  # stays channels-last in memory
+        target=torch.from_numpy(np.stack([s.target for s in samples]))[:, None],
+        points=points,
+        labels=labels,
+        index=[s.index for s in samples],
+        source=[s.source for s in samples],
+    )
+
+
+@dataclass(frozen=True)
+class Source:
+    """One data set of a mixture."""
+
+    name: str
+    root: str | None
+    weight: float
+
+
+def parse_mixture(text: str, root: str | None = None) -> list[Source]:
+    """Read "name[=folder][:weight],…", for example "synthetic:0.3,coco=/data/coco:1".
+
+    Args:
+        text: the mixture; a weight is 1 if it is not given.
+        root: folder of every set that names none.
+
+    Raises:
+        InputError: an unknown name, or a weight that is no positive number.
+    """
+    sources = []
+    for part in filter(None, (p.strip() for p in text.split(","))):
+        found = re.fullmatch(r"([^=:]+)(?:=(.*?))?(?::([0-9.eE+-]+))?", part)
+        if not found:
+            raise InputError(f"data {part!r} does not read as name, name=folder or name=folder:2")
+        name, folder, weight = found.groups()
+        try:
+            value = float(weight) if weight else 1.0
+        except ValueError:
+            value = -1.0
+        if not 0 < value < float("inf"):
+            raise InputError(f"data {part!r} has weight {weight}; give a number above 0")
+        info = dataset_info(name)
+        sources.append(Source(name, (folder or root) if info.needs_root else None, value))
+    if not sources:
+        raise InputError("data names no data set; give one, for example synthetic")
+    return sources
+
+
+class TrainingSamples(Dataset):
+    """Endless training samples from a mixture of data sets.
+
+    Args:
+        sources: data sets with weights; each sample's set is drawn by weight.
+        config: how samples are drawn.
+        seed: another seed gives another stream of samples.
+        short_side: photographs are resized once so that their shorter side is at most this.
+        cache_bytes: memory for decoded scenes, over all sets.
+    """
+
+    def __init__(
+        self,
+        sources: Sequence[Source],
+        config: SamplingConfig,
+        seed: int = 0,
+        short_side: int | None = None,
+        cache_bytes: int = 0,
+    ):
+        self.config = config
+        self.seed = seed
+        weights = np.array([s.weight for s in sources])
+        self.weights = weights / weights.sum()
+        self.sets = [self._open(s, short_side, cache_bytes // len(sources)) for s in sources]
+
+    def _open(self, source: Source, short_side: int | None, limit: int) -> SceneCache:
+        info = dataset_info(source.name)
+        split = "train" if "train" in info.splits else None
+        options = {"seed": self.seed} if "seed" in info.options else {}
+        if source.name == "synthetic":
+            options["size"] = min(224, round(1.25 * self.config.image_size))
+            limit = 0  # endless: no scene comes twice
+        return SceneCache(
+            open_scenes(source.name, source.root, split, **options), short_side, limit
+        )
+
+    def __len__(self) -> int:
+        return sum(len(s) for s in self.sets)
+
+    def rng(self, index: int) -> np.random.Generator:
+        """The sample's own source of randomness."""
+        return np.random.default_rng((self.seed, 0, index))
+
+    def __getitem__(self, index: int) -> TrainingSample:
+        """Sample number `index`, any number from 0.
+
+        Raises:
+            InputError: no scene can be read, or no object is ever large enough.
+        """
+        rng = self.rng(index)
+        for _ in range(20):
+            chosen = int(rng.choice(len(self.sets), p=self.weights))
+            scenes = self.sets[chosen]
+            number = int(rng.integers(len(scenes)))
+            if scenes.scenes.dataset.name == "synthetic":
+                number = index // self.config.reuse  # an endless set: fresh scenes all the time
+            made = draw_sample(scenes[number], self.config, rng)
+            if made is None:
+                continue
+            augmented, target, others = made
+            clicks = start_clicks(target, others, rng, self.config.max_clicks, self.config.gamma)
+            if clicks:
+                return TrainingSample(augmented.image, target, clicks, index, augmented.name)
+        raise InputError(
+            "20 scenes in a row held no object large enough for training; "
+            "lower min_area or check the data"
+        )
+
+
+def draw_sample(
+    scene: CachedScene, config: SamplingConfig, rng: np.random.Generator
+) -> tuple[Augmented, np.ndarray, np.ndarray] | None:
+    """Augment a scene and choose what is to be found in it.
+
+    As published, an augmentation without any object is drawn again, except with probability
+    `background`: then nothing is to be found, and all clicks are negative. Objects under `min_area`
+    are left out before that test. (The published code leaves them out after it, so that some of
+    its samples have an empty target by accident; ours have not.)
+
+    Returns:
+        the augmented scene, the target (S, S) int8 and the other objects (S, S) bool; None if the
+        scene has nothing that is large enough.
+    """
+    able = candidates(scene, config, rng)
+    for _ in range(TRIES):
+        wanted = int(rng.choice(able)) if len(able) else None
+        augmented = augment_scene(scene, config, wanted, rng)
+        areas = augmented.areas()
+        visible = [k for k in able if areas[k] >= config.min_area]
+        if not visible:
+            if rng.random() < config.background:
+                target = np.zeros(augmented.layers.shape[:2], np.int8)
+                _ignore(augmented, target)
+                return augmented, target, augmented.others(target)
+            continue
+        chosen = [wanted if wanted in visible else int(rng.choice(visible))]
+        if len(visible) > 1 and rng.random() < config.merge:
+            chosen.append(int(rng.choice([k for k in visible if k != chosen[0]])))
+        target = np.zeros(augmented.layers.shape[:2], np.int8)
+        for k in chosen:
+            target[augmented.mask(k)] = 1
+        _ignore(augmented, target)
+        return augmented, target, augmented.others(target)
+    return None
+
+
+def candidates(scene: CachedScene, config: SamplingConfig, rng: np.random.Generator) -> np.ndarray:
+    """Indices of the objects that may be targets this time: things, sometimes stuff and parts."""
+    kinds = {"thing"}
+    if rng.random() < config.stuff:
+        kinds.add("stuff")
+    if rng.random() < config.parts:
+        kinds.add("part")
+    able = [k for k in range(len(scene)) if scene.kinds[k] in kinds and scene.areas[k] > 0]
+    return np.array(able, np.int64)
+
+
+def _ignore(augmented: Augmented, target: np.ndarray) -> None:
+    if augmented.ignored is not None:
+        target[augmented.ignored & (target == 0)] = -1
