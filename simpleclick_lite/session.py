@@ -1,0 +1,340 @@
+"""Cutting objects out of images by clicks, without any display: what the click tool stands on.
+
+Explained in notebooks/13_click_tool.ipynb. Scripts and tests use the same object:
+
+>>> session = ClickSession("photos/", predictor, out_dir="annotations")
+>>> session.add_click(210, 140)
+>>> session.add_click(300, 60, positive=False)
+>>> session.finish()
+>>> session.export()
+
+With an `out_dir` every change is on disk before the method returns, and a session opened on that
+folder goes on exactly there. Methods may be called from several threads.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .annotation import Annotation, CutObject
+from .clicks import Click, check_clicks
+from .errors import InputError
+from .evaluation import intersection_over_union
+from .export import FORMATS, AnnotatedImage, MaskedObject, export
+from .pages import Page
+from .predictor import Prediction
+from .rle import encode_rle
+from .session_images import ImageSession
+from .simulation import robot_click
+from .truths import choose_truth
+
+
+class ClickSession(ImageSession):
+    """Objects cut out of one or several images, with undo, saved after every change.
+
+    Args:
+        images: what `open_pictures` takes: a path, a folder, an array, a data set, a list of these.
+        predictor: answers the clicks; None loads the shipped weights when the first answer is due.
+        out_dir: folder for clicks and masks; None keeps everything in memory.
+        strict: for the view: raise an error again after showing it, instead of only showing it.
+
+    Attributes:
+        pictures: the images, decoded on demand.
+        index: which of them the methods work on.
+
+    Raises:
+        InputError: no image that can be read, or a folder that cannot be used.
+    """
+
+    # -- objects and clicks
+
+    @property
+    def objects(self) -> list[CutObject]:
+        """The objects of the image, by id."""
+        return [*self._page().annotation.objects.values()]
+
+    @property
+    def current(self) -> CutObject | None:
+        """The object that the next click goes to; None: the next click begins a new one."""
+        with self._lock:
+            annotation = self._page().annotation
+            return annotation.objects.get(annotation.current)
+
+    def add_click(
+        self, x: float, y: float, positive: bool = True, predict: bool = True
+    ) -> Prediction | None:
+        """Click on the current object, or begin a new one.
+
+        Args:
+            x: column in pixels of the image, (0, 0) the centre of the top-left pixel.
+            y: row.
+            positive: True for the object, False for its surroundings.
+            predict: False only notes the click; `step`, `answer` or `mask` then run the network.
+
+        Returns:
+            the answer to all clicks on this object, None without `predict`.
+
+        Raises:
+            InputError: a click outside of the image.
+        """
+        with self._pages.changing(self.index) as page:
+            click = check_clicks([(x, y)], [int(positive)], page.size)[0]
+            number = self._new_or_current(page)
+            what = {"x": click.x, "y": click.y, "positive": click.positive}
+            page.annotation.do({"do": "click", "object": number} | what)
+        return self.answer() if predict else None
+
+    def start_from(self, mask: np.ndarray) -> None:
+        """Begin the current object, or a new one, from a (H, W) mask that clicks then correct.
+
+        Raises:
+            InputError: a mask of another size than the image.
+        """
+        mask = np.asarray(mask)
+        with self._pages.changing(self.index) as page:
+            if mask.shape != page.size:
+                raise InputError(f"the mask has shape {mask.shape}, the image is {page.size}")
+            number, start = self._new_or_current(page), encode_rle(mask > 0)
+            page.annotation.do({"do": "mask", "object": number, "start": start})
+
+    @staticmethod
+    def _new_or_current(page: Page) -> int:
+        annotation = page.annotation
+        return annotation.next_id() if annotation.current is None else annotation.current
+
+    def undo(self) -> bool:
+        """Take the last change of this image back; False when there is none."""
+        with self._pages.changing(self.index) as page:
+            return page.annotation.undo()
+
+    def redo(self) -> bool:
+        """Do again what was taken back last; False when there is nothing."""
+        with self._pages.changing(self.index) as page:
+            return page.annotation.redo()
+
+    def clear(self) -> bool:
+        """Take all clicks and the imported mask from the current object; False without any."""
+        return self._do("clear", lambda target: not target.empty)
+
+    def finish(self) -> bool:
+        """The current object is done, the next click begins a new one; False without an object."""
+        return self._do("finish", lambda target: not target.empty)
+
+    def delete(self, number: int | None = None) -> bool:
+        """Remove an object (None: the current one); False without one."""
+        return self._do("delete", lambda target: True, number)
+
+    def rename(self, name: str, number: int | None = None) -> bool:
+        """Say what an object (None: the current one) is; False if nothing changes."""
+        return self._do("name", lambda target: target.name != name, number, name=name)
+
+    def recolor(self, color: str, number: int | None = None) -> bool:
+        """Show an object (None: the current one) in "#rrggbb"; False if nothing changes."""
+        return self._do("color", lambda target: target.color != color, number, color=color)
+
+    def _do(
+        self,
+        what: str,
+        useful: Callable[[CutObject], bool],
+        number: int | None = None,
+        **more: Any,
+    ) -> bool:
+        with self._pages.changing(self.index) as page:
+            number = page.annotation.current if number is None else number
+            if number is None or not useful(page.find(number)):
+                return False
+            page.annotation.do({"do": what, "object": number} | more)
+            return True
+
+    def select(self, number: int | None) -> None:
+        """Choose the object that the next click goes to; None begins a new one.
+
+        Raises:
+            InputError: there is no such object.
+        """
+        with self._pages.changing(self.index) as page:
+            if number is not None:
+                page.find(number)
+            page.annotation.current = number
+
+    # -- answers
+
+    def _target(self, number: int | None) -> CutObject | None:
+        return self.current if number is None else self._page().find(number)
+
+    def step(self) -> tuple[Prediction, int] | None:
+        """Run the network once, for the first click of the current object without an answer.
+
+        Returns:
+            the answer and how many clicks still have none, or None if there was nothing to do.
+        """
+        with self._lock:
+            index, page, target = self.index, self._page(), self.current
+            if target is None or self._pages.mask(page, target) is not None:
+                return None
+        answer, count = self._answers.step(
+            page.fingerprint, lambda: self._pages.image(index), target
+        )
+        missing = len(target.clicks) - count
+        if not missing:
+            with self._pages.changing(index):
+                pass  # saves the mask that is now known
+        return answer, missing
+
+    def answer(self, number: int | None = None) -> Prediction | None:
+        """What the network says to all clicks of an object; it runs where that is not known yet.
+
+        Args:
+            number: an object; None for the current one.
+
+        Returns:
+            None for an object without clicks.
+        """
+        with self._lock:
+            index, page, target = self.index, self._page(), self._target(number)
+        if target is None or not target.clicks:
+            return None
+        answer = self._answers.answer(page.fingerprint, lambda: self._pages.image(index), target)
+        if page.saved.get(target.id) != target.digest() and self.folder:
+            with self._pages.changing(index):
+                pass  # saves the mask that is now known
+        return answer
+
+    def latest(self, number: int | None = None) -> tuple[Prediction | None, int]:
+        """The newest answer that is there without running the network, and to how many clicks."""
+        with self._lock:
+            page, target = self._page(), self._target(number)
+        return (None, 0) if target is None else self._answers.latest(page.fingerprint, target)
+
+    def known_mask(self, number: int | None = None) -> np.ndarray | None:
+        """The mask, (H, W) bool, or None where the network would have to run for it."""
+        with self._lock:
+            page, target = self._page(), self._target(number)
+            return np.zeros(page.size, bool) if target is None else self._pages.mask(page, target)
+
+    def mask(self, number: int | None = None) -> np.ndarray:
+        """The mask of an object (None: the current one), (H, W) bool, by the network if needed."""
+        mask = self.known_mask(number)
+        return self.answer(number).mask if mask is None else mask
+
+    def probability(self, number: int | None = None) -> np.ndarray:
+        """The probability of an object, (H, W) float32; the network runs if needed."""
+        answer = self.answer(number)
+        return self.mask(number).astype(np.float32) if answer is None else answer.probability
+
+    # -- the truth, where it is known
+
+    def truth(self, number: int | None = None) -> np.ndarray | None:
+        """The known object that an object (None: the current one) is meant to be.
+
+        Without an object in progress it is the first known object that none stands for yet.
+
+        Returns:
+            (H, W) int8, 1 object, 0 background, -1 ignored; None if it is not known.
+        """
+        with self._lock:
+            truths, target = self._pages.truths(self.index), self._target(number)
+            if target is not None and not target.empty:
+                chosen = choose_truth(truths, target, self.known_mask(target.id))
+            else:
+                taken = {
+                    choose_truth(truths, o, self.known_mask(o.id))
+                    for o in self.objects
+                    if not o.empty
+                }
+                chosen = next((i for i in range(len(truths)) if i not in taken), None)
+            return None if chosen is None else truths[chosen]
+
+    def iou(self, number: int | None = None) -> float | None:
+        """IoU of an object (None: the current one) with the truth; None if that is not known."""
+        truth = self.truth(number)
+        return None if truth is None else intersection_over_union(self.mask(number), truth)
+
+    def robot_click(self, predict: bool = True) -> Click | None:
+        """Let the robot of the benchmark click on the current object, or begin a new one.
+
+        Returns:
+            its click, or None where nothing is wrong any more.
+
+        Raises:
+            InputError: the truth is not known, or all known objects are cut out.
+        """
+        truth, target = self.truth(), self.current
+        if truth is None:
+            known = bool(self._pages.truths(self.index))
+            reason = "has no other known object" if known else "has no known objects"
+            raise InputError(f"{self.name} {reason}, so the robot cannot click; click yourself")
+        mask = self.mask()
+        if not ((mask != (truth == 1)) & (truth != -1)).any():
+            return None
+        click = robot_click(mask, truth, target.clicks if target else ())
+        self.add_click(click.x, click.y, click.positive, predict)
+        return click
+
+    # -- out of the session
+
+    def state(self) -> dict[str, Any]:
+        """Everything about the images opened so far, as what `json.dump` takes."""
+        with self._lock:
+            images = [
+                {"index": index, "name": page.picture.name, "fingerprint": page.fingerprint}
+                | page.annotation.to_json()
+                for index, page in sorted(self._pages.opened().items())
+            ]
+            return {"index": self.index, "images": images}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Go back to what `state` said; images it does not mention stay as they are.
+
+        Raises:
+            InputError: it does not fit the images of this session.
+        """
+        with self._lock:
+            for item in state["images"]:
+                with self._pages.changing(item["index"]) as page:
+                    if page.fingerprint != item["fingerprint"]:
+                        raise InputError(
+                            f"the state belongs to another image than {page.picture.name}"
+                        )
+                    page.annotation = Annotation.from_json(item)
+            self.go_to(state["index"])
+
+    def export(
+        self, folder: str | Path | None = None, formats: Sequence[str] = FORMATS
+    ) -> list[Path]:
+        """Write every object of every image, unfinished ones included.
+
+        Args:
+            folder: None for `export` inside of `out_dir`.
+            formats: some of `export.FORMATS`.
+
+        Returns:
+            the files written.
+
+        Raises:
+            InputError: nothing is cut out yet, no folder, or an unknown format.
+        """
+        if folder is None and self.folder is None:
+            raise InputError("there is no out_dir; give the folder to export to")
+        folder = Path(folder) if folder is not None else self.folder.path / "export"
+        indices = [i for i, count in enumerate(self.counts()) if count]
+        if not indices:
+            raise InputError("nothing is cut out yet; click on an object first")
+        return export((self._annotated(i, folder) for i in indices), folder, formats)
+
+    def _annotated(self, index: int, folder: Path) -> AnnotatedImage:
+        page, image = self._pages.open(index), self._pages.image(index)
+        objects = []
+        for target in page.annotation.objects.values():
+            mask = self._pages.mask(page, target)
+            if mask is None:
+                mask = self._answers.answer(page.fingerprint, lambda: image, target).mask
+            objects.append(MaskedObject(target.id, target.name, mask))
+        path = page.picture.path
+        file = None if path is None else Path(os.path.relpath(path, folder)).as_posix()
+        return AnnotatedImage(page.key, image, objects, file)
