@@ -34,25 +34,30 @@ def train(args: argparse.Namespace) -> int:
     """`train`: a preset of TrainConfig, any field of which the command line may replace."""
     import tyro
 
-    from .training import TRAIN_PRESETS, TrainConfig
-    from .training import train as run
+    from .training_presets import PRESETS, TrainConfig, preset
 
-    parser = argparse.ArgumentParser(prog="simpleclick-lite train", add_help=False)
+    parser = argparse.ArgumentParser(add_help=False, exit_on_error=False, allow_abbrev=False)
     parser.add_argument("--preset", default="quick")
-    chosen, rest = parser.parse_known_args(args.arguments)
-    if chosen.preset not in TRAIN_PRESETS:
-        raise InputError(
-            f"there is no training preset {chosen.preset!r}; choose one of "
-            f"{', '.join(TRAIN_PRESETS)}"
-        )
+    try:
+        chosen, rest = parser.parse_known_args(args.arguments)
+    except argparse.ArgumentError as error:
+        raise InputError(str(error)) from error
     config = tyro.cli(
         TrainConfig,
         prog=f"simpleclick-lite train --preset {chosen.preset}",
-        description=f"Presets: {', '.join(TRAIN_PRESETS)}. Defaults below: {chosen.preset}.",
-        default=TRAIN_PRESETS[chosen.preset],
+        description=f"Presets: {', '.join(PRESETS)}. The defaults below are of {chosen.preset}.",
+        default=preset(chosen.preset),
         args=rest,
     )
-    run(config)
+    from .training import train as run  # after --help, which needs no PyTorch
+
+    result = run(config)
+    print(
+        f"wrote {result.folder} after {result.steps} steps, "
+        f"{result.samples_per_second:.1f} samples a second"
+    )
+    for name, ious in result.validation.items():
+        print(f"{name}: mIoU {', '.join(f'{v:.3f}@{k}' for k, v in enumerate(ious, start=1))}")
     return 0
 
 
