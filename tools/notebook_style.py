@@ -207,7 +207,7 @@ def _template(path: Path, notebook: nbformat.NotebookNode) -> list[str]:
         if "\n".join(markdown).count("<details>") < len(checks):
             found.append("an exercise has no hint in <details>")
     for cell in notebook.cells:
-        if "self-check" in tags(cell) and _verdicts(cell) != ["not solved yet"]:
+        if "self-check" in tags(cell) and verdicts(cell) != ["not solved yet"]:
             found.append(f"a self-check passes on the untouched stub: {output_text(cell)[:80]!r}")
     return found
 
@@ -223,12 +223,12 @@ def _solutions(path: Path, notebook: nbformat.NotebookNode) -> list[str]:
     if [c.source for c in checks] != asked:
         found.append("the self-checks are not those of the lesson, word for word")
     for cell in checks:
-        if _verdicts(cell) != ["solved"]:
+        if verdicts(cell) != ["solved"]:
             found.append(f"a self-check refuses the solution: {output_text(cell)[:120]!r}")
     return found
 
 
-def _verdicts(cell: nbformat.NotebookNode) -> list[str]:
+def verdicts(cell: nbformat.NotebookNode) -> list[str]:
     """What the self-check of one cell printed."""
     return [verdict for _, verdict in SELF_CHECK.findall(output_text(cell))]
 

@@ -1,0 +1,338 @@
+"""The command line: one line and exit code 2 for a mistake, the contract's files otherwise."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from simpleclick_lite import checkpoint, cli, commands
+from simpleclick_lite.files import write_png
+from simpleclick_lite.model import build_model
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Two test processes share two cores."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    """A small picture with a bright square on a dark ground."""
+    image = np.full((48, 64, 3), 40, np.uint8)
+    image[12:36, 16:40] = 220
+    path = tmp_path / "ein Bild mit Ümlaut.png"
+    write_png(path, image)
+    return path
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A saved model with random weights."""
+    folder = tmp_path_factory.mktemp("weights")
+    checkpoint.save_model(build_model("micro", image_size=64), folder)
+    return folder
+
+
+@pytest.fixture
+def no_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fail if weights are read: what can be refused before that, must be."""
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("the model was loaded before the input was checked")
+
+    monkeypatch.setattr(checkpoint, "load_model", refuse)
+
+
+def run(capsys: pytest.CaptureFixture, *arguments: object) -> tuple[int, str, list[str]]:
+    """Exit code, standard output, and the lines of standard error."""
+    try:
+        code = cli.main([str(a) for a in arguments])
+    except SystemExit as stop:  # argparse and tyro end the process themselves
+        code = stop.code
+    out, err = capsys.readouterr()
+    return code, out, err.splitlines()
+
+
+def test_help_needs_no_heavy_import():
+    code = (
+        "import sys; from simpleclick_lite.cli import build_parser; build_parser().format_help();"
+        "print([m for m in ('torch', 'cv2', 'timm', 'matplotlib') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_package_needs_no_optional_library():
+    """Everything of the extras, and what only some commands need, is made impossible to import."""
+    code = """
+import sys
+
+for name in ("ipycanvas", "ipywidgets", "ipyevents", "IPython", "papermill", "nbformat",
+        "matplotlib", "pooch", "pycocotools", "nibabel", "scipy", "skimage", "sklearn",
+        "accelerate", "tyro", "onnx", "onnxruntime", "tensorboard"):
+    sys.modules[name] = None  # importing it fails from here on
+import numpy as np
+import simpleclick_lite as scl
+
+predictor = scl.Predictor(scl.build_model("micro", image_size=32), device="cpu")
+predictor.set_image(np.zeros((32, 32, 3), np.uint8))
+print(predictor.predict(points=[(3, 4)], labels=[1]).mask.shape, callable(scl.load_model))
+print(callable(scl.evaluate), scl.Click(1, 2, True), scl.InputError.__name__, scl.data.__name__)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("(32, 32) True")
+
+
+def test_an_unknown_public_name_is_an_attribute_error():
+    import simpleclick_lite
+
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = simpleclick_lite.nothing
+    assert "Predictor" in dir(simpleclick_lite)
+
+
+@pytest.mark.parametrize(
+    ("clicks", "says"),
+    [
+        ([], "no click was given"),
+        (["--positive", "64,10"], "outside the image"),
+        (["--positive", "10,48"], "outside the image"),
+        (["--positive", "10,10", "--negative", "-1,5"], "outside the image"),
+        (["--positive", "nan,5"], "not a finite number"),
+        (["--positive", "inf,5"], "not a finite number"),
+        (["--positive", "ten,5"], "two numbers X,Y"),
+        (["--positive", "10"], "two numbers X,Y"),
+        (["--positive", "1,2,3"], "two numbers X,Y"),
+    ],
+)
+def test_segment_refuses_clicks_in_one_line(clicks, says, photo, tmp_path, no_model, capsys):
+    out = tmp_path / "mask.png"
+    clicks = [c.replace("-1,5", "-1.0,5") for c in clicks]
+    clicks = [f"{a}={b}" for a, b in zip(clicks[::2], clicks[1::2], strict=True)]
+    code, printed, errors = run(capsys, "segment", photo, *clicks, "--out", out)
+    assert code == 2
+    assert printed == ""
+    assert len(errors) == 1
+    assert says in errors[0]
+    assert not out.exists()
+
+
+def test_segment_refuses_a_missing_and_a_broken_image(tmp_path, no_model, capsys):
+    click = ("--positive", "3,4", "--out", tmp_path / "mask.png")
+    code, _, errors = run(capsys, "segment", tmp_path / "none.png", *click)
+    assert (code, len(errors)) == (2, 1)
+    assert "none.png" in errors[0]
+    (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nbroken")
+    code, _, errors = run(capsys, "segment", tmp_path / "broken.png", *click)
+    assert (code, len(errors)) == (2, 1)
+    assert "broken.png" in errors[0]
+
+
+def test_segment_refuses_an_output_it_cannot_write_before_the_model_runs(
+    photo, tmp_path, no_model, capsys
+):
+    (tmp_path / "file").write_text("not a folder", encoding="utf-8")
+    for out in (tmp_path / "file" / "mask.png", tmp_path / "mask.jpg"):
+        code, _, errors = run(capsys, "segment", photo, "--positive", "20,20", "--out", out)
+        assert (code, len(errors)) == (2, 1)
+        assert str(out) in errors[0]
+
+
+def test_segment_refuses_weights_and_devices_that_are_not_there(photo, tmp_path, capsys):
+    out = tmp_path / "mask.png"
+    base = ("segment", photo, "--positive", "20,20", "--out", out)
+    for more in (("--weights", tmp_path / "none"), ("--device", "quantum")):
+        code, _, errors = run(capsys, *base, *more)
+        assert (code, len(errors)) == (2, 1)
+        assert str(more[1]) in errors[0]
+    assert [p.name for p in tmp_path.iterdir()] == [photo.name], "nothing half-written stays"
+
+
+def test_segment_writes_a_mask_of_0_and_255(photo, weights, tmp_path, capsys):
+    out = tmp_path / "new folder" / "mask.png"
+    code, printed, _ = run(
+        capsys,
+        *("segment", photo, "--positive", "20,20", "--positive", "30.5,20", "--negative", "2,2"),
+        *("--weights", weights, "--out", out, "--device", "cpu"),
+    )
+    assert code == 0
+    assert str(out) in printed
+    mask = cv2.imdecode(np.frombuffer(out.read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED)
+    assert mask.shape == (48, 64)
+    assert mask.dtype == np.uint8
+    assert set(np.unique(mask)) <= {0, 255}
+
+
+def test_the_shipped_weights_cut_out_something_on_a_photograph(tmp_path, capsys):
+    import skimage.data
+
+    write_png(tmp_path / "coffee.png", skimage.data.coffee())
+    out = tmp_path / "mask.png"
+    code, _, errors = run(
+        capsys,
+        *("segment", tmp_path / "coffee.png", "--positive", "300,150", "--out", out),
+        *("--device", "cpu"),
+    )
+    assert (code, errors) == (0, [])
+    mask = cv2.imdecode(np.frombuffer(out.read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED)
+    assert 0.01 < (mask == 255).mean() < 0.9, "the mask must be neither black nor everything"
+
+
+def test_ctrl_c_ends_in_one_line_and_code_130(monkeypatch, capsys):
+    def interrupt(_: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(commands, "data", interrupt)
+    code, _, errors = run(capsys, "data")
+    assert code == 130
+    assert [line for line in errors if line] == ["simpleclick-lite: interrupted"]
+
+
+def test_the_installed_program_prints_no_traceback(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "simpleclick_lite.cli", "segment", "none.png", "--positive=1,1"]
+        + ["--out", "mask.png"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["paint"],
+        ["segment"],
+        ["evaluate", "--data", "photos"],
+        ["evaluate", "--data", "photos", "--json", "x.json", "--max-clicks", "0"],
+        ["evaluate", "--data", "photos", "--json", "x.json", "--sound"],
+        ["data", "photos", "--option", "3"],
+        ["course", "--parameter", "seed"],
+    ],
+)
+def test_wrong_usage_is_one_line(arguments, capsys):
+    code, _, errors = run(capsys, *arguments)
+    assert code == 2
+    assert len(errors) == 1
+
+
+def test_evaluate_writes_the_keys_of_the_contract_and_a_curve(tmp_path, capsys):
+    out = tmp_path / "disk.json"
+    code, printed, _ = run(
+        capsys,
+        *("evaluate", "--data", "synthetic", "--method", "disk", "--json", out),
+        *("--option", "length=2", "--max-clicks", "3"),
+    )
+    assert code == 0
+    result = json.loads(out.read_text(encoding="utf-8"))
+    keys = {"noc80", "noc85", "noc90", "miou", "failures85", "failures90", "seconds_per_click"}
+    assert keys | {"settings", "objects"} <= set(result)
+    assert all(isinstance(result[f"noc{t}"], float) for t in (80, 85, 90))
+    assert len(result["miou"]) == 3
+    assert len(result["objects"]) == 2
+    assert result["settings"]["method"] == "disk"
+    assert "NoC@90" in printed
+    curve = cv2.imdecode(np.frombuffer((tmp_path / "disk.png").read_bytes(), np.uint8), 1)
+    assert curve.std() > 1, "the curve is a picture, not an empty page"
+
+
+def test_evaluate_runs_a_saved_model(weights, tmp_path, capsys):
+    out = tmp_path / "model.json"
+    code, _, _ = run(
+        capsys,
+        *("evaluate", "--data", "synthetic", "--weights", weights, "--json", out),
+        *("--option", "length=1", "--max-clicks", "2", "--no-flip", "--device", "cpu"),
+    )
+    assert code == 0
+    settings = json.loads(out.read_text(encoding="utf-8"))["settings"]
+    assert settings["flip"] is False
+    assert settings["weights"] == str(weights)
+
+
+def test_evaluate_refuses_in_one_line_what_cannot_work(tmp_path, no_model, capsys):
+    (tmp_path / "file").write_text("not a folder", encoding="utf-8")
+    disk = ("--method", "disk")
+    good = ("--json", tmp_path / "a.json")
+    for arguments in (
+        ("--data", "grabcat", *good, *disk),
+        ("--data", "folder", "--root", tmp_path / "none", *good, *disk),
+        ("--data", "synthetic", "--json", tmp_path / "file" / "a.json", *disk),
+        ("--data", "synthetic", *good, *disk, "--option", "colour=3"),
+        ("--data", "synthetic", *good, "--radius", "3"),
+    ):
+        code, _, errors = run(capsys, "evaluate", *arguments)
+        assert (code, len(errors)) == (2, 1), arguments
+    assert not (tmp_path / "a.json").exists()
+
+
+def test_data_lists_every_data_set_and_draws_a_contact_sheet(tmp_path, capsys):
+    from simpleclick_lite.data import DATASETS
+
+    code, printed, _ = run(capsys, "data")
+    assert code == 0
+    assert {line.split()[0] for line in printed.splitlines()} == set(DATASETS)
+    sheet = tmp_path / "sheet.png"
+    code, printed, _ = run(capsys, "data", "synthetic", "--option", "length=3", "--sheet", sheet)
+    assert code == 0
+    assert "synthetic: 3 objects" in printed
+    picture = cv2.imdecode(np.frombuffer(sheet.read_bytes(), np.uint8), cv2.IMREAD_COLOR)
+    assert picture.shape == (160, 480, 3)
+    assert picture.std() > 1
+
+
+def test_bench_compares_presets_side_by_side(capsys):
+    code, printed, _ = run(
+        capsys,
+        *("bench", "--models", "micro", "micro", "--image-size", "32", "--clicks", "2"),
+        *("--device", "cpu"),
+    )
+    assert code == 0
+    rows = printed.splitlines()[2:]
+    assert [row.split()[0] for row in rows] == ["micro", "micro"]
+    assert rows[0].split()[-1] == "1.00"
+
+
+def test_train_replaces_values_of_the_preset(monkeypatch, tmp_path, capsys):
+    from simpleclick_lite import training
+
+    seen = []
+
+    def pretend(config: training.TrainConfig) -> training.TrainResult:
+        seen.append(config)
+        return training.TrainResult(Path(config.out), config.steps, 1.0, {"synthetic": [0.5]})
+
+    monkeypatch.setattr(training, "train", pretend)
+    code, printed, _ = run(
+        capsys,
+        *("train", "--preset", "quick", "--model", "xtiny", "--steps", "7", "--seed", "3"),
+        *("--checkpoint-every", "2", "--data", "synthetic", "--resume", "--out", tmp_path / "run"),
+    )
+    assert code == 0
+    config = seen[0]
+    assert (config.preset, config.model, config.steps, config.seed) == ("quick", "xtiny", 7, 3)
+    assert (config.checkpoint_every, config.data, config.resume) == (2, "synthetic", True)
+    assert str(tmp_path / "run") in printed
+
+
+def test_train_refuses_an_unknown_preset_setting_or_value(capsys):
+    for arguments in (("--preset", "slow"), ("--preset",), ("--paint", "3"), ("--steps", "many")):
+        code, _, errors = run(capsys, "train", *arguments)
+        assert code == 2
+        assert errors
+        assert not any("Traceback" in line for line in errors)
