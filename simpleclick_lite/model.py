@@ -81,16 +81,13 @@ class SimpleClick(
         config: the shape of the network.
 
     Raises:
-        InputError: an image size that is no multiple of the patch size.
+        InputError: a configuration that is no network, such as an image size that is no multiple
+            of the patch size.
     """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        if config.image_size % config.patch_size:
-            raise InputError(
-                f"image_size {config.image_size} is not a multiple of the patch size, "
-                f"{config.patch_size}"
-            )
+        _check_config(config)
         self.config = config
         self.embedding = SymmetricEmbedding(config.patch_size, config.width)
         self.backbone = PlainViT(
@@ -196,6 +193,34 @@ def config_from_dict(data: dict) -> ModelConfig:
         return ModelConfig(**data)
     except TypeError as error:
         raise InputError(f"the model's configuration does not fit this version: {error}") from error
+
+
+def _check_config(config: ModelConfig) -> None:
+    """Say in one sentence what is wrong, before a layer fails in its own words."""
+    numbers = {
+        name: getattr(config, name)
+        for name in ("image_size", "patch_size", "width", "depth", "heads", "head_channels")
+    }
+    channels = config.pyramid_channels
+    if not isinstance(channels, tuple | list) or len(channels) != 4:
+        raise InputError(f"pyramid_channels must be four numbers, not {channels!r}")
+    numbers |= {f"pyramid_channels[{i}]": value for i, value in enumerate(channels)}
+    for name, value in numbers.items():
+        if type(value) is not int or not 0 < value <= 2**16:
+            raise InputError(f"{name} must be a whole number from 1 to {2**16}, not {value!r}")
+    for name, limit in (("disk_radius", config.image_size), ("dropout", 0.99)):
+        value = getattr(config, name)
+        if type(value) not in (int, float) or not 0 <= value <= limit:
+            raise InputError(f"{name} must be a number from 0 to {limit}, not {value!r}")
+    if config.image_size % config.patch_size:
+        raise InputError(
+            f"image_size {config.image_size} is not a multiple of the patch size, "
+            f"{config.patch_size}"
+        )
+    if config.width % config.heads:
+        raise InputError(f"width {config.width} is not a multiple of heads, {config.heads}")
+    if config.pyramid not in DESIGNS:
+        raise InputError(f"pyramid {config.pyramid!r} is not one of {', '.join(DESIGNS)}")
 
 
 def _check_shapes(
