@@ -68,15 +68,20 @@ def decode_segmentation(segmentation: list | dict, height: int, width: int) -> n
         counts = counts if isinstance(counts, list) else rle_counts(counts)
         if min(counts, default=0) < 0 or sum(counts) != height * width:
             raise InputError(f"its RLE covers {sum(counts)} pixels, the image has {height * width}")
-        values = np.arange(len(counts)) % 2 == 1
-        return np.repeat(values, counts).reshape(width, height).T
+        return _from_counts(counts, height, width)
     if not isinstance(segmentation, list) or not segmentation:
         raise InputError("it has no segmentation")
     for polygon in segmentation:
         if len(polygon) < 6 or len(polygon) % 2 or not np.isfinite(polygon).all():
             raise InputError(f"its polygon has {len(polygon)} numbers; it needs 3 pairs or more")
-    runs = coco_mask.frPyObjects(segmentation, height, width)
-    return coco_mask.decode(coco_mask.merge(runs)).astype(bool)
+    runs = coco_mask.merge(coco_mask.frPyObjects(segmentation, height, width))
+    return _from_counts(rle_counts(runs["counts"]), height, width)
+
+
+def _from_counts(counts: Sequence[int], height: int, width: int) -> np.ndarray:
+    """Run lengths, column by column and zeros first, as (height, width) bool."""
+    values = np.arange(len(counts)) % 2 == 1
+    return np.repeat(values, counts).reshape(width, height).T
 
 
 class CocoMasks:
@@ -101,9 +106,9 @@ class CocoMasks:
 
 
 def read_index(path: Path) -> dict:
-    """Read a COCO file: {"images": {id: entry}, "annotations": {image id: [entries]}, "lost": n}.
+    """Read a COCO file: {"images": {id: entry}, "annotations": {image id: [entries]}, "lost": ids}.
 
-    Annotations of images that the file does not list are counted in "lost" and left out.
+    Annotations of images that the file does not list are left out; their ids are in "lost".
 
     Raises:
         InputError: missing file, no JSON, or JSON without images and annotations.
@@ -211,7 +216,7 @@ def open_json(
     ]
     names = [Path(str(index["images"][i].get("file_name", i))).stem for i in ids]
     dataset = Records(name, ids, _SceneOf(index, folders, path, min_area), names, origin or path)
-    dataset.lost = index["lost"]  # ids of annotations whose image the file does not list
+    dataset.lost, dataset.source = index["lost"], path  # for `data check`
     return not_empty(dataset, "annotated images")
 
 

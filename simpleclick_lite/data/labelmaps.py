@@ -84,8 +84,7 @@ def _voc_scene(name: str, root: Path) -> Scene:
 
 def pascal_voc_scenes(root: Path, split: str | None = None) -> Records[Scene]:
     """Pascal VOC 2012: the photographs with object masks, `val` (1,449) or `train` (1,464)."""
-    needs = ("JPEGImages", "SegmentationObject", "ImageSets/Segmentation")
-    root = locate("pascal_voc", root, needs)
+    root = locate("pascal_voc", root)
     names = read_split(root / "ImageSets" / "Segmentation" / f"{split or 'val'}.txt", "pascal_voc")
     return Records("pascal_voc", names, functools.partial(_voc_scene, root=root), origin=root)
 
@@ -131,7 +130,7 @@ def _bsds_scene(pairs: tuple[Pair, ...]) -> Scene:
 
 def bsds_regions_scenes(root: Path) -> Records[Scene]:
     """BSDS500: 401 photographs, the regions that every annotator drew (kind "region")."""
-    root = locate("bsds_regions", root, ("img", "seg"))
+    root = locate("bsds_regions", root)
     grouped: dict[str, list[Pair]] = {}
     for pair in pair_folders(root / "img", root / "seg", image_of=_without_annotator):
         grouped.setdefault(_without_annotator(pair.name), []).append(pair)
@@ -180,7 +179,8 @@ def _pets_scene(pair: Pair) -> Scene:
     odd = np.setdiff1d(labels, (1, 2, 3))
     if odd.size:
         raise InputError(f"trimap {labels_path} holds {odd[:5].tolist()}; allowed are 1, 2 and 3")
-    return scene_of(pair.name, image_path, labels, labels_path, ids=[1], void=3)
+    ids = [1] if (labels == 1).any() else []
+    return scene_of(pair.name, image_path, labels, labels_path, ids, void=3)
 
 
 def pets_scenes(root: Path) -> Records[Scene]:
@@ -199,7 +199,7 @@ def nuclei_scenes(root: Path) -> Records[Scene]:
 
 
 def _paired(name: str, root: Path, folders: tuple[str, str], load):
-    root = locate(name, root, folders)
+    root = locate(name, root)
     pairs = pair_folders(root / folders[0], root / folders[1])
     return not_empty(Records(name, pairs, load, origin=root))
 

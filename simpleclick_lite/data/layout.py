@@ -22,21 +22,18 @@ MASKS = (".png", ".bmp", ".tif", ".tiff")  # lossless, so no .jpg
 MANY = 300  # records; a scan of more shows its progress
 
 
-def locate(name: str, root: Path, needs: Sequence[str]) -> Path:
-    """The folder that holds a data set: `root` itself, or one of the usual names below it.
-
-    Args:
-        name: the data set, for the message.
-        needs: relative paths that must be there.
+def locate(name: str, root: Path) -> Path:
+    """The folder that holds a data set: `root` itself, or one of its usual names below it.
 
     Raises:
         InputError: nothing of the kind under `root`; the message says what is missing.
     """
+    info = DATASETS[name]
     for folder in places(name, root):
-        if all((folder / need).exists() for need in needs):
+        if info.layout_in(folder) is not None:
             return folder
-    missing = [need for need in needs if not (root / need).exists()]
-    raise InputError(f"{name}: {root} is not its folder, it has no {', no '.join(missing)}")
+    ways = " or ".join(", ".join(layout) for layout in info.layouts)
+    raise InputError(f"{name}: {root} is not its folder, that would have {ways}")
 
 
 def places(name: str, root: Path) -> list[Path]:

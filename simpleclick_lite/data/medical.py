@@ -31,9 +31,9 @@ from .layout import (
     need_package,
     not_empty,
     pair_folders,
-    places,
     samples_of,
 )
+from .registry import DATASETS
 from .volumes import cut_slice, find_volumes
 
 ToLabels = Callable[[np.ndarray], np.ndarray]
@@ -58,7 +58,7 @@ def _sstem_scene(pair: Pair) -> Scene:
 
 def sstem_scenes(root: Path) -> Records[Scene]:
     """ssTEM: sections of 1024 x 1024 pixels, the mitochondria of each."""
-    root = locate("sstem", root, ("raw", "mitochondria"))
+    root = locate("sstem", root)
     pairs = pair_folders(root / "raw", root / "mitochondria")
     return not_empty(Records("sstem", pairs, _sstem_scene, origin=root))
 
@@ -86,20 +86,15 @@ def _volume_scene(pair: Pair, to_labels: ToLabels) -> Scene:
 
 
 def _open(name: str, root: Path, prepared: tuple[str, str], to_labels: ToLabels) -> Records[Scene]:
-    for folder in places(name, root):
-        if all((folder / part).is_dir() for part in prepared):
-            pairs = pair_folders(folder / prepared[0], folder / prepared[1])
-            load = functools.partial(_slice_scene, to_labels=to_labels)
-            return not_empty(Records(name, pairs, load, origin=folder))
+    folder = locate(name, root)
+    if DATASETS[name].layout_in(folder) == prepared:
+        pairs = pair_folders(folder / prepared[0], folder / prepared[1])
+        load = functools.partial(_slice_scene, to_labels=to_labels)
+    else:
+        need_package("nibabel")
         pairs = find_volumes(folder)
-        if pairs:
-            need_package("nibabel")
-            load = functools.partial(_volume_scene, to_labels=to_labels)
-            return Records(name, pairs, load, origin=folder)
-    raise InputError(
-        f"{name}: {root} has neither prepared slices ({prepared[0]} and {prepared[1]}) nor volumes "
-        "(CASE/CASE_flair.nii.gz with CASE_seg.nii.gz, or images and labels)"
-    )
+        load = functools.partial(_volume_scene, to_labels=to_labels)
+    return not_empty(Records(name, pairs, load, origin=folder))
 
 
 def brats_scenes(root: Path) -> Records[Scene]:

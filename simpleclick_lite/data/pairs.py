@@ -91,7 +91,7 @@ def open_pairs(
     Args:
         folders: of the images and of the masks, below the root.
     """
-    root = locate(name, root, folders)
+    root = locate(name, root)
     pairs = pair_folders(root / folders[0], root / folders[1], image_of=image_of)
     return not_empty(Records(name, pairs, functools.partial(load_pair, read=read), origin=root))
 
@@ -124,7 +124,7 @@ def coco_mval(root: Path) -> Records[Sample]:
 
 def coco_mval_scenes(root: Path) -> Records[Scene]:
     """COCO_MVal by photograph: the objects of NAME_ID with the same ID together."""
-    root = locate("coco_mval", root, ("img", "gt"))
+    root = locate("coco_mval", root)
     pairs = pair_folders(root / "img", root / "gt")
     pairs.sort(key=lambda pair: (photograph_of(pair.name), pair.name))
     groups = [tuple(g) for _, g in itertools.groupby(pairs, lambda p: photograph_of(p.name))]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -13,6 +14,7 @@ class DataSetInfo:
         title: one line for people.
         module: the module of this package that reads it.
         offers: "samples" (open_dataset), "scenes" (open_scenes), or both.
+        layouts: what its folder holds, as patterns; several layouts are alternatives.
         folders: the usual names of its folder, tried under a given root.
         splits: names of its splits; the first is what benchmarks use.
         options: names of the loader's own keyword options.
@@ -25,6 +27,7 @@ class DataSetInfo:
     title: str
     module: str
     offers: tuple[str, ...] = ("samples",)
+    layouts: tuple[tuple[str, ...], ...] = ()
     folders: tuple[str, ...] = ()
     splits: tuple[str, ...] = ()
     options: tuple[str, ...] = ()
@@ -37,8 +40,20 @@ class DataSetInfo:
         """Name of the module's function that opens "samples" or "scenes"."""
         return self.function.get(what, what)
 
+    def layout_in(self, folder: Path) -> tuple[str, ...] | None:
+        """The layout that a folder has, or None."""
+        for layout in self.layouts:
+            if all(next(folder.glob(pattern), None) for pattern in layout):
+                return layout
+        return None
+
 
 BOTH = ("samples", "scenes")
+VOLUMES = (
+    ("images/*.nii*", "labels/*.nii*"),
+    ("imagesTr/*.nii*", "labelsTr/*.nii*"),
+    ("*/*_flair.nii*", "*/*_seg.nii*"),
+)
 
 DATASETS: dict[str, DataSetInfo] = {
     "photos": DataSetInfo(
@@ -63,6 +78,7 @@ DATASETS: dict[str, DataSetInfo] = {
     "grabcut": DataSetInfo(
         "GrabCut: 50 photographs, one object each",
         "pairs",
+        layouts=(("data_GT", "boundary_GT"),),
         folders=("GrabCut",),
         counts={"": (50, 50)},
         function={"samples": "grabcut"},
@@ -70,13 +86,15 @@ DATASETS: dict[str, DataSetInfo] = {
     "berkeley": DataSetInfo(
         "Berkeley: 100 objects on 96 photographs",
         "pairs",
+        layouts=(("images", "masks"),),
         folders=("Berkeley", "Berkeley_sample"),
-        counts={"": (96, 100)},
+        counts={"": (None, 100)},
         function={"samples": "berkeley"},
     ),
     "davis": DataSetInfo(
         "DAVIS: 345 frames of videos",
         "pairs",
+        layouts=(("img", "gt"),),
         folders=("DAVIS", "DAVIS345", "DAVIS_sample"),
         counts={"": (345, 345)},
         crop_size=672,
@@ -86,6 +104,7 @@ DATASETS: dict[str, DataSetInfo] = {
         "Pascal VOC 2012: objects of the segmentation task",
         "labelmaps",
         BOTH,
+        layouts=(("JPEGImages", "SegmentationObject", "ImageSets/Segmentation"),),
         folders=("PascalVOC", "VOC2012", "VOCdevkit/VOC2012"),
         splits=("val", "train"),
         counts={"val": (1449, 3427), "train": (1464, None)},
@@ -95,6 +114,7 @@ DATASETS: dict[str, DataSetInfo] = {
         "SBD: objects of 11,355 photographs of Pascal VOC",
         "sbd",
         BOTH,
+        layouts=(("img", "inst"),),
         folders=("SBD", "SBD/dataset", "benchmark_RELEASE/dataset"),
         splits=("val", "train"),
         counts={"val": (2857, 6671), "train": (8498, 20172)},
@@ -103,6 +123,7 @@ DATASETS: dict[str, DataSetInfo] = {
         "COCO: any annotations/instances_*.json",
         "coco",
         BOTH,
+        layouts=(("annotations/instances_*.json",),),
         folders=("COCO", "coco", "coco_mini"),
         splits=("val", "train"),
         options=("min_area",),
@@ -111,6 +132,7 @@ DATASETS: dict[str, DataSetInfo] = {
         "ssTEM: mitochondria under the electron microscope",
         "medical",
         BOTH,
+        layouts=(("raw", "mitochondria"),),
         folders=("ssTEM", "ssTEM_sample"),
         function={"samples": "sstem", "scenes": "sstem_scenes"},
     ),
@@ -118,6 +140,7 @@ DATASETS: dict[str, DataSetInfo] = {
         "BraTS: brain tumours, slices or NIfTI volumes",
         "medical",
         BOTH,
+        layouts=(("image", "annotation"), *VOLUMES),
         folders=("BraTS20", "BraTS", "MICCAI_BraTS2020_TrainingData", "MRI_sample"),
         counts={"": (369, 369)},
         function={"samples": "brats", "scenes": "brats_scenes"},
@@ -126,6 +149,7 @@ DATASETS: dict[str, DataSetInfo] = {
         "OAIZIB: cartilage of the knee, slices or NIfTI volumes",
         "medical",
         BOTH,
+        layouts=(("test/image", "test/annotations"), *VOLUMES),
         folders=("OAIZIB", "OAI-ZIB", "MRI_sample"),
         counts={"": (150, 300)},
         function={"samples": "oaizib", "scenes": "oaizib_scenes"},
@@ -134,14 +158,16 @@ DATASETS: dict[str, DataSetInfo] = {
         "COCO_MVal: 800 objects, 10 of each category",
         "pairs",
         BOTH,
+        layouts=(("img", "gt"),),
         folders=("COCO_MVal",),
-        counts={"": (722, 800)},
+        counts={"": (None, 800)},
         function={"samples": "coco_mval", "scenes": "coco_mval_scenes"},
     ),
     "bsds_regions": DataSetInfo(
         "BSDS500: the regions every annotator drew",
         "labelmaps",
         BOTH,
+        layouts=(("img", "seg"),),
         folders=("BSDS_regions",),
         counts={"": (401, None)},
         function={"samples": "bsds_regions", "scenes": "bsds_regions_scenes"},
@@ -150,6 +176,7 @@ DATASETS: dict[str, DataSetInfo] = {
         "Clothing Co-Parsing: people and what they wear",
         "labelmaps",
         BOTH,
+        layouts=(("img", "labels"),),
         folders=("CCP",),
         counts={"": (1004, None)},
         function={"samples": "ccp", "scenes": "ccp_scenes"},
@@ -158,6 +185,7 @@ DATASETS: dict[str, DataSetInfo] = {
         "Oxford-IIIT Pet: cats and dogs",
         "labelmaps",
         BOTH,
+        layouts=(("img", "trimaps"),),
         folders=("pets",),
         function={"samples": "pets", "scenes": "pets_scenes"},
     ),
@@ -165,6 +193,7 @@ DATASETS: dict[str, DataSetInfo] = {
         "nuclei under the light microscope",
         "labelmaps",
         BOTH,
+        layouts=(("img", "seg"),),
         folders=("nuclei",),
         function={"samples": "nuclei", "scenes": "nuclei_scenes"},
     ),

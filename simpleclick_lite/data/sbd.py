@@ -63,7 +63,7 @@ def _scene(name: str, root: Path, sound: bool) -> Scene:
 
 
 def _open(root: Path, split: str, sound: bool) -> Records[Scene]:
-    root = locate("sbd", root, ("img", "inst"))
+    root = locate("sbd", root)
     need_package("scipy.io")
     names = read_split(root / f"{split}.txt", "sbd")
     load = functools.partial(_scene, root=root, sound=sound)
