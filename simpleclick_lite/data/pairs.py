@@ -20,6 +20,7 @@ import numpy as np
 from ..errors import InputError
 from ..files import read_image, read_labels, read_mask
 from .base import Records, Sample, Scene
+from .holdout import is_held_out
 from .layout import (
     Pair,
     check_8bit,
@@ -117,15 +118,23 @@ def davis(root: Path) -> Records[Sample]:
     return open_pairs("davis", root, ("img", "gt"), not_black)
 
 
-def coco_mval(root: Path) -> Records[Sample]:
-    """COCO_MVal: 800 objects, 10 of each of the 80 categories of COCO."""
-    return open_pairs("coco_mval", root, ("img", "gt"), three_values)
+def coco_mval(root: Path, split: str | None = None) -> Records[Sample]:
+    """COCO_MVal: 800 objects, 10 of each of the 80 categories of COCO.
+
+    `train` (720) and `val` (80) have no photograph in common; `all` is both.
+    """
+    every = open_pairs("coco_mval", root, ("img", "gt"), three_values)
+    return every.subset([i for i, name in enumerate(every.names) if _in_split(name, split)])
 
 
-def coco_mval_scenes(root: Path) -> Records[Scene]:
+def _in_split(stem: str, split: str | None) -> bool:
+    return split in (None, "all") or is_held_out(photograph_of(stem)) == (split == "val")
+
+
+def coco_mval_scenes(root: Path, split: str | None = None) -> Records[Scene]:
     """COCO_MVal by photograph: the objects of NAME_ID with the same ID together."""
     root = locate("coco_mval", root)
-    pairs = pair_folders(root / "img", root / "gt")
+    pairs = [p for p in pair_folders(root / "img", root / "gt") if _in_split(p.name, split)]
     pairs.sort(key=lambda pair: (photograph_of(pair.name), pair.name))
     groups = [tuple(g) for _, g in itertools.groupby(pairs, lambda p: photograph_of(p.name))]
     names = [photograph_of(group[0].name) for group in groups]

@@ -160,8 +160,16 @@ DATASETS: dict[str, DataSetInfo] = {
         BOTH,
         layouts=(("img", "gt"),),
         folders=("COCO_MVal",),
-        counts={"": (None, 800)},
+        splits=("all", "train", "val"),
+        counts={"all": (722, 800), "train": (652, 720), "val": (70, 80)},
         function={"samples": "coco_mval", "scenes": "coco_mval_scenes"},
+    ),
+    "coco_mini": DataSetInfo(
+        "a small COCO folder for training, without COCO_MVal's held-out photographs",
+        "holdout",
+        ("scenes",),
+        folders=("coco_mini",),
+        function={"scenes": "coco_mini_scenes"},
     ),
     "bsds_regions": DataSetInfo(
         "BSDS500: the regions every annotator drew",

@@ -233,7 +233,7 @@ def draw_sample(
 
 def candidates(scene: CachedScene, config: SamplingConfig, rng: np.random.Generator) -> np.ndarray:
     """Indices of the objects that may be targets this time: things, sometimes stuff and parts."""
-    kinds = {"thing"}
+    kinds = {"thing", "region"}
     if rng.random() < config.stuff:
         kinds.add("stuff")
     if rng.random() < config.parts:
