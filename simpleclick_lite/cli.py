@@ -87,6 +87,24 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_data_commands(data: argparse.ArgumentParser) -> None:
+    """`data list`, `data check NAME`, `data show NAME`."""
+    actions = data.add_subparsers(metavar="ACTION", required=True, parser_class=_Parser)
+    listing = actions.add_parser("list", help="every data set, and where it lies under --root")
+    listing.add_argument("--root", type=Path, metavar="DIR", help="a folder of data sets")
+    listing.set_defaults(run=_run("data_list"))
+    check = actions.add_parser("check", help="read every file and list what is wrong")
+    check.add_argument("name", metavar="NAME")
+    _add_data(check)
+    check.set_defaults(run=_run("data_check"))
+    show = actions.add_parser("show", help="draw photographs with their masks")
+    show.add_argument("name", metavar="NAME")
+    _add_data(show)
+    show.add_argument("--count", type=_positive, default=24, metavar="N", help="pictures")
+    show.add_argument("--out", type=Path, default=Path("sheet.png"), metavar="OUT.png")
+    show.set_defaults(run=_run("data_show"))
+
+
 def _run(command: str) -> Callable[[argparse.Namespace], int]:
     """A function that imports the commands and runs one of them."""
 
@@ -126,7 +144,18 @@ def build_parser() -> argparse.ArgumentParser:
         "--curve", type=Path, metavar="OUT.png", help="IoU over clicks (default: beside the JSON)"
     )
     evaluate.add_argument(
-        "--log", type=Path, metavar="FILE.jsonl", help="lets an interrupted evaluation continue"
+        "--limit", type=_positive, metavar="N", help="only N objects, chosen at random but fixed"
+    )
+    evaluate.add_argument(
+        "--resume", action="store_true", help="go on where the same command was interrupted"
+    )
+    evaluate.add_argument(
+        "--note",
+        type=_setting,
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a fact to keep with the result, e.g. machine=laptop",
     )
 
     segment = add("segment", "turn clicks on one photograph into a mask")
@@ -141,14 +170,23 @@ def build_parser() -> argparse.ArgumentParser:
             help=f"a {kind} click, column and row in pixels; may be repeated",
         )
     segment.add_argument("--out", type=Path, required=True, metavar="MASK.png", help="0/255 PNG")
+    segment.add_argument(
+        "--export", type=Path, metavar="DIR", help="also as cut-out, COCO, YOLO, labelme, …"
+    )
     _add_predictor(segment)
 
-    data = add("data", "list the data sets, or look into one of them")
-    data.add_argument("name", nargs="?", metavar="NAME")
-    _add_data(data)
-    data.add_argument("--sheet", type=Path, metavar="OUT.png", help="draw its first 64 objects")
+    data = add("data", "list the data sets, check a copy of one, look at one")
+    _add_data_commands(data)
 
-    bench = add("bench", "seconds per click of model sizes on this machine, side by side")
+    bench = add("bench", "seconds per click on this machine, or the paper's tables beside ours")
+    bench.add_argument("--table", metavar="NAME", help="parameters, efficiency, comparison, …")
+    bench.add_argument(
+        "--results",
+        type=Path,
+        default=Path("benchmarks/results"),
+        metavar="DIR",
+        help="measured results for --table (default: benchmarks/results)",
+    )
     bench.add_argument("--models", nargs="+", default=["micro", "xtiny"], metavar="PRESET")
     bench.add_argument("--image-size", type=_positive, default=448, metavar="PIXELS")
     bench.add_argument("--clicks", type=_positive, default=5, metavar="N")

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from .evaluation import Segmenter
     from .predictor import Predictor
 
-SHEET = 64  # objects on a contact sheet
-
 
 def _predictor(args: argparse.Namespace) -> Predictor:
     """The predictor that --weights, --device, --flip and --crop ask for."""
@@ -70,21 +68,49 @@ def evaluate(args: argparse.Namespace) -> int:
     if args.radius is not None and args.method != "disk":
         raise InputError("--radius is the disk's; give it with --method disk")
     curve = args.curve or args.json.with_suffix(".png")
+    log = args.json.with_suffix(".log.jsonl")  # finished objects, until the JSON is written
     dataset = open_dataset(args.data, args.root, args.split, **dict(args.option))
+    indices = None
+    if args.limit is not None and args.limit < len(dataset):
+        rng = np.random.default_rng(0)
+        indices = sorted(rng.choice(len(dataset), args.limit, replace=False).tolist())
+        print(f"only {args.limit} of {len(dataset)} objects, chosen with seed 0")
     segmenter = _segmenter(args)
+    settings = {"split": args.split, "options": dict(args.option), "limit": args.limit}
+    if args.method == "model":
+        settings |= {"weights": args.weights, "preset": _preset_name(segmenter)}
+    settings |= dict(args.note)
     # both files are opened before the work, so that an unwritable folder is refused at once
     with atomic_path(args.json) as json_file, atomic_path(curve) as curve_file:
-        settings = {"weights": args.weights} if args.method == "model" else {}
-        settings |= {"split": args.split, "options": dict(args.option)}
-        result = run(segmenter, dataset, args.max_clicks, log=args.log, settings=settings)
+        if not args.resume:
+            log.unlink(missing_ok=True)
+        try:
+            result = run(
+                segmenter, dataset, args.max_clicks, log=log, indices=indices, settings=settings
+            )
+        except KeyboardInterrupt:
+            print(f"\nfinished objects are in {log}; --resume goes on there", file=sys.stderr)
+            raise
         result.to_json(json_file)
         miou = [result.miou(k) for k in range(1, args.max_clicks + 1)]
         click_curve({args.method: miou}, title=args.data).savefig(curve_file, format="png")
+    log.unlink(missing_ok=True)
     print(result.table())
     print(f"\nwrote {args.json} and {curve}")
     for sentence in result.skipped:
         print(f"skipped: {sentence}", file=sys.stderr)
     return 0
+
+
+def _preset_name(predictor: Predictor) -> str | None:
+    """The preset with this network's shape, whatever its input size."""
+    from dataclasses import replace
+
+    from .model import PRESETS
+
+    config = predictor.model.config
+    same = {"image_size": config.image_size, "pyramid": config.pyramid, "dropout": config.dropout}
+    return next((name for name, p in PRESETS.items() if replace(p, **same) == config), None)
 
 
 def _segmenter(args: argparse.Namespace) -> Segmenter:
@@ -115,6 +141,8 @@ def segment(args: argparse.Namespace) -> int:
         predictor.set_image(image)
         result = predictor.predict(points, labels)
         write_png(temporary, result.mask)
+        if args.export:
+            _export(args.export, args.image, image, result.mask)
     count = int(result.mask.sum())
     print(
         f"wrote {args.out}: {count} pixels, {count / result.mask.size:.1%} of the image, "
@@ -125,28 +153,53 @@ def segment(args: argparse.Namespace) -> int:
     return 0
 
 
-def data(args: argparse.Namespace) -> int:
-    """`data`: names and titles, or the number of objects of one data set and a contact sheet."""
-    from .data import DATASETS, open_dataset
-    from .reports import contact_sheet
+def _export(folder: Path, path: Path, image: np.ndarray, mask: np.ndarray) -> None:
+    """Write one object in every format of export.py; other programs find it by the file's name."""
+    from .export import AnnotatedImage, MaskedObject, export
 
-    if args.name is None:
-        width = max(map(len, DATASETS))
-        for name, info in DATASETS.items():
-            need = "--root DIR" if info.needs_root else "built in"
-            print(f"{name:{width}}  {need:10}  {info.title}")
-        return 0
-    samples = open_dataset(args.name, args.root, args.split, **dict(args.option))
-    print(f"{args.name}: {len(samples)} objects")
-    if args.sheet:
-        shown = [samples[i] for i in range(min(SHEET, len(samples)))]
-        write_png(args.sheet, contact_sheet([(s.image, s.mask == 1) for s in shown]))
-        print(f"wrote {args.sheet}: the first {len(shown)} of them")
+    target = MaskedObject(1, "object", mask)
+    export([AnnotatedImage(path.stem, image, [target], file=path.name)], folder)
+
+
+def data_list(args: argparse.Namespace) -> int:
+    """`data list`: every data set, and where it lies."""
+    from .data.check import format_listing, list_datasets
+
+    print(format_listing(list_datasets(args.root)))
+    return 0
+
+
+def data_check(args: argparse.Namespace) -> int:
+    """`data check`: every problem on a line of its own; exit code 1 if there is one."""
+    from .data.check import check_dataset
+
+    report = check_dataset(args.name, args.root, args.split, **dict(args.option))
+    for problem in report.problems:
+        print(problem)
+    print(report.summary)
+    return 0 if report.ok else 1
+
+
+def data_show(args: argparse.Namespace) -> int:
+    """`data show`: a sheet of photographs with their masks."""
+    from .data.show import show_dataset
+
+    shown = show_dataset(
+        args.name, args.root, args.out, args.count, args.split, **dict(args.option)
+    )
+    print(f"wrote {args.out}")
+    if shown.skipped:
+        print(shown.report(), file=sys.stderr)
     return 0
 
 
 def bench(args: argparse.Namespace) -> int:
-    """`bench`: milliseconds per click of each preset, also as a ratio to the first."""
+    """`bench`: milliseconds per click of each preset, also as a ratio to the first; or a table."""
+    if args.table is not None:
+        from .tables import print_table
+
+        print(print_table(args.table, args.results))
+        return 0
     from .model import build_model
     from .predictor import Predictor
 

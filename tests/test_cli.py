@@ -194,8 +194,8 @@ def test_ctrl_c_ends_in_one_line_and_code_130(monkeypatch, capsys):
     def interrupt(_: object) -> int:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(commands, "data", interrupt)
-    code, _, errors = run(capsys, "data")
+    monkeypatch.setattr(commands, "data_list", interrupt)
+    code, _, errors = run(capsys, "data", "list")
     assert code == 130
     assert [line for line in errors if line] == ["simpleclick-lite: interrupted"]
 
@@ -222,7 +222,9 @@ def test_the_installed_program_prints_no_traceback(tmp_path):
         ["evaluate", "--data", "photos"],
         ["evaluate", "--data", "photos", "--json", "x.json", "--max-clicks", "0"],
         ["evaluate", "--data", "photos", "--json", "x.json", "--sound"],
-        ["data", "photos", "--option", "3"],
+        ["data"],
+        ["data", "check"],
+        ["data", "show", "photos", "--option", "3"],
         ["course", "--parameter", "seed"],
     ],
 )
@@ -281,19 +283,101 @@ def test_evaluate_refuses_in_one_line_what_cannot_work(tmp_path, no_model, capsy
     assert not (tmp_path / "a.json").exists()
 
 
-def test_data_lists_every_data_set_and_draws_a_contact_sheet(tmp_path, capsys):
+def test_an_interrupted_evaluation_goes_on_with_resume(monkeypatch, tmp_path, capsys):
+    from simpleclick_lite import evaluation
+
+    out = tmp_path / "disk.json"
+    command = ("evaluate", "--data", "synthetic", "--method", "disk", "--json", out)
+    command += ("--option", "length=3", "--max-clicks", "2")
+    really, seen = evaluation.evaluate_object, []
+
+    def interrupted(predictor, sample, *rest):
+        seen.append(sample.name)
+        if len(seen) == 3:
+            raise KeyboardInterrupt
+        return really(predictor, sample, *rest)
+
+    monkeypatch.setattr(evaluation, "evaluate_object", interrupted)
+    code, _, errors = run(capsys, *command)
+    assert code == 130
+    assert any("--resume" in line for line in errors)
+    assert not out.exists()
+    code, _, errors = run(capsys, *command, "--resume")
+    assert code == 0
+    assert len(seen) == 4, "the two finished objects are not run again"
+    assert len(json.loads(out.read_text(encoding="utf-8"))["objects"]) == 3
+    assert {p.name for p in tmp_path.iterdir()} == {"disk.json", "disk.png"}
+
+
+def test_evaluate_takes_a_fixed_subset_and_keeps_notes(tmp_path, capsys):
+    names = []
+    for _ in range(2):
+        out = tmp_path / "disk.json"
+        code, printed, _ = run(
+            capsys,
+            *("evaluate", "--data", "synthetic", "--method", "disk", "--json", out),
+            *("--option", "length=20", "--limit", "2", "--max-clicks", "1"),
+            *("--note", "machine=a test"),
+        )
+        assert code == 0
+        assert "only 2 of 20 objects" in printed
+        result = json.loads(out.read_text(encoding="utf-8"))
+        names.append([item["name"] for item in result["objects"]])
+        assert result["settings"]["limit"] == 2
+        assert result["settings"]["machine"] == "a test"
+    assert names[0] == names[1]
+    assert len(names[0]) == 2
+
+
+def test_data_lists_every_data_set(capsys):
     from simpleclick_lite.data import DATASETS
 
-    code, printed, _ = run(capsys, "data")
+    code, printed, _ = run(capsys, "data", "list")
     assert code == 0
     assert {line.split()[0] for line in printed.splitlines()} == set(DATASETS)
+
+
+def test_data_show_draws_a_sheet(tmp_path, capsys):
     sheet = tmp_path / "sheet.png"
-    code, printed, _ = run(capsys, "data", "synthetic", "--option", "length=3", "--sheet", sheet)
+    code, _, _ = run(
+        capsys,
+        *("data", "show", "synthetic", "--option", "length=9", "--count", "3", "--out", sheet),
+    )
     assert code == 0
-    assert "synthetic: 3 objects" in printed
-    picture = cv2.imdecode(np.frombuffer(sheet.read_bytes(), np.uint8), cv2.IMREAD_COLOR)
-    assert picture.shape == (160, 480, 3)
-    assert picture.std() > 1
+    assert cv2.imdecode(np.frombuffer(sheet.read_bytes(), np.uint8), cv2.IMREAD_COLOR).std() > 1
+
+
+def test_data_check_lists_problems_and_fails_where_there_are_some(tmp_path, capsys):
+    for kind in ("images", "masks"):
+        for name in ("a", "b"):
+            picture = np.zeros((20, 20), np.uint8)
+            picture[5:9, 5:9] = 255
+            write_png(tmp_path / kind / f"{name}.png", picture)
+    code, printed, _ = run(capsys, "data", "check", "folder", "--root", tmp_path)
+    assert code == 0
+    assert "no problem" in printed
+    (tmp_path / "images" / "b.png").write_bytes(b"no picture")
+    code, printed, _ = run(capsys, "data", "check", "folder", "--root", tmp_path)
+    assert code == 1
+    assert "b.png" in printed
+
+
+def test_segment_exports_what_other_programs_read(photo, weights, tmp_path, capsys):
+    code, _, _ = run(
+        capsys,
+        *("segment", photo, "--positive", "20,20", "--out", tmp_path / "m.png"),
+        *("--weights", weights, "--device", "cpu", "--export", tmp_path / "export"),
+    )
+    assert code == 0
+    assert (tmp_path / "export" / "coco.json").is_file()
+
+
+def test_bench_prints_a_table_of_the_paper(tmp_path, capsys):
+    code, printed, _ = run(capsys, "bench", "--table", "comparison", "--results", tmp_path)
+    assert code == 0
+    assert "GrabCut" in printed
+    code, _, errors = run(capsys, "bench", "--table", "prices")
+    assert (code, len(errors)) == (2, 1)
 
 
 def test_bench_compares_presets_side_by_side(capsys):
