@@ -116,7 +116,8 @@ class Predictor:
             InputError: an array that is no image.
         """
         rgb = to_rgb8(image)
-        self._image = torch.from_numpy(rgb).to(self.device).permute(2, 0, 1)[None].float() / 255
+        pixels = torch.tensor(rgb, device=self.device)  # a copy: the array may be read-only
+        self._image = pixels.permute(2, 0, 1)[None].float() / 255
         self.reset()
 
     def reset(self) -> None:
