@@ -216,7 +216,8 @@ def read_palette(path: str | Path) -> np.ndarray:
     try:
         with Image.open(path) as image:
             if image.mode not in ("P", "L", "1"):
-                raise InputError(f"mask {path} is a color picture, not a palette or gray PNG")
+                what = "16 bits" if image.mode.startswith("I") else "colors"
+                raise InputError(f"mask {path} has {what}, not a palette or 8-bit gray")
             return np.array(image)
     except FileNotFoundError as error:
         raise InputError(f"mask {path} does not exist; check the path") from error

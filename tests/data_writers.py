@@ -323,3 +323,6 @@ WRITERS: dict[str, tuple[Callable[[Path], Path], int]] = {
     "pets": (pets, 2),
     "nuclei": (nuclei, 8),
 }
+
+# the split that a written copy has, where the loader's default may be another
+SPLIT = {"coco": "val", "pascal_voc": "val", "sbd": "val"}

@@ -88,7 +88,10 @@ def named_errors(name: str) -> Iterator[None]:
 
 
 class Masks(Protocol):
-    """K masks that are decoded one at a time. A (K, H, W) bool array is one too."""
+    """K masks that are decoded one at a time. A (K, H, W) bool array is one too.
+
+    It may have an attribute `names`, one per mask.
+    """
 
     def __len__(self) -> int: ...
 
@@ -101,11 +104,18 @@ class LabelMasks:
     Args:
         labels: (H, W) integer.
         ids: the numbers that are objects, in order; by default all that occur and are above 0.
+        names: what each object is called; by default its number.
     """
 
-    def __init__(self, labels: np.ndarray, ids: Sequence[int] | None = None):
+    def __init__(
+        self,
+        labels: np.ndarray,
+        ids: Sequence[int] | None = None,
+        names: Sequence[object] | None = None,
+    ):
         self.labels = labels
         self.ids = [int(v) for v in np.unique(labels) if v > 0] if ids is None else list(ids)
+        self.names = self.ids if names is None else names
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -219,9 +229,13 @@ class Scene:
         return target
 
     def object_name(self, index: int) -> str:
-        """Name of one object: the scene's name and its number in the annotation."""
-        ids = getattr(self._objects(), "ids", None)
-        return f"{self.name}_{index if ids is None else ids[index]}"
+        """Name of one object: the scene's name and its number in the annotation.
+
+        The masks may have `names` for it; a name of None stands for the scene's alone.
+        """
+        names = getattr(self._objects(), "names", None)
+        label = index if names is None else names[index]
+        return self.name if label is None else f"{self.name}_{label}"
 
     def sample(self, index: int) -> Sample:
         """One object as a benchmark would pose it."""

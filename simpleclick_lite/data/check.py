@@ -68,6 +68,9 @@ def check_dataset(
             f"{name} has no split {split!r}; it has {', '.join(info.splits) or 'none'}"
         )
     splits = info.splits if split is None and info.needs_root else (split,)
+    if "samples" not in info.offers:
+        raise InputError(f"{name} is made of another data set's files; check that one")
+    splits = ("all",) if "all" in splits else splits
     opened = 0
     absent = []
     for part in splits or (None,):

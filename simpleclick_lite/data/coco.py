@@ -15,33 +15,11 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import InputError
+from ..rle import decode_rle
 from .base import Records, Sample, Scene
 from .layout import check_image_size, need_package, not_empty, places, samples_of
 
 MIN_AREA = 100  # pixels
-
-
-def rle_counts(text: str | bytes) -> list[int]:
-    """The run lengths inside COCO's compressed RLE string.
-
-    Numbers are written in chunks of 5 bits, lowest first, with 48 added to each; the sixth bit says
-    that more follow, and from the fourth number on the difference to the last but one is stored.
-    """
-    data = text.encode("ascii") if isinstance(text, str) else text
-    counts: list[int] = []
-    at = 0
-    while at < len(data):
-        value, shift, more = 0, 0, True
-        while more:
-            chunk = data[at] - 48
-            value |= (chunk & 31) << shift
-            more, shift, at = bool(chunk & 32), shift + 5, at + 1
-            if not more and chunk & 16:
-                value |= -1 << shift
-        if len(counts) > 2:
-            value += counts[-2]
-        counts.append(value)
-    return counts
 
 
 def decode_segmentation(segmentation: list | dict, height: int, width: int) -> np.ndarray:
@@ -64,33 +42,24 @@ def decode_segmentation(segmentation: list | dict, height: int, width: int) -> n
                 f"its RLE is for {segmentation['size']} (height, width), "
                 f"the image is {[height, width]}"
             )
-        counts = segmentation["counts"]
-        counts = counts if isinstance(counts, list) else rle_counts(counts)
-        if min(counts, default=0) < 0 or sum(counts) != height * width:
-            raise InputError(f"its RLE covers {sum(counts)} pixels, the image has {height * width}")
-        return _from_counts(counts, height, width)
+        return decode_rle(segmentation)
     if not isinstance(segmentation, list) or not segmentation:
         raise InputError("it has no segmentation")
     for polygon in segmentation:
         if len(polygon) < 6 or len(polygon) % 2 or not np.isfinite(polygon).all():
             raise InputError(f"its polygon has {len(polygon)} numbers; it needs 3 pairs or more")
     runs = coco_mask.merge(coco_mask.frPyObjects(segmentation, height, width))
-    return _from_counts(rle_counts(runs["counts"]), height, width)
-
-
-def _from_counts(counts: Sequence[int], height: int, width: int) -> np.ndarray:
-    """Run lengths, column by column and zeros first, as (height, width) bool."""
-    values = np.arange(len(counts)) % 2 == 1
-    return np.repeat(values, counts).reshape(width, height).T
+    return decode_rle(runs)
 
 
 class CocoMasks:
     """The masks of some annotations of one image, decoded on demand."""
 
-    def __init__(self, annotations: Sequence[dict], height: int, width: int):
+    def __init__(self, annotations: Sequence[dict], height: int, width: int, source: Path):
         self.annotations = annotations
+        self.source = source
         self.size = (height, width)
-        self.ids = [annotation["id"] for annotation in annotations]
+        self.names = [annotation["id"] for annotation in annotations]
 
     def __len__(self) -> int:
         return len(self.annotations)
@@ -101,7 +70,8 @@ class CocoMasks:
             return decode_segmentation(annotation["segmentation"], *self.size)
         except Exception as error:
             raise InputError(
-                f"annotation {annotation['id']} cannot be decoded: {error or type(error).__name__}"
+                f"{self.source}: annotation {annotation['id']} cannot be decoded: "
+                f"{error or type(error).__name__}"
             ) from error
 
 
@@ -162,9 +132,9 @@ def scene_from_entry(
     path = next((way for way in ways if way.is_file()), ways[0])
     objects = [a for a in annotations if is_object(a, min_area)]
     crowds = [a for a in annotations if a.get("iscrowd")]
-    ignored = functools.partial(_crowd_pixels, crowds, height, width) if crowds else None
+    ignored = functools.partial(_crowd_pixels, crowds, height, width, source) if crowds else None
     image = functools.partial(check_image_size, path, (height, width), source)
-    return Scene(file.stem, image, CocoMasks(objects, height, width), ignored=ignored)
+    return Scene(file.stem, image, CocoMasks(objects, height, width, source), ignored=ignored)
 
 
 def is_object(annotation: dict, min_area: float = MIN_AREA) -> bool:
@@ -174,8 +144,8 @@ def is_object(annotation: dict, min_area: float = MIN_AREA) -> bool:
     return float(annotation.get("area", min_area)) >= min_area
 
 
-def _crowd_pixels(crowds: Sequence[dict], height: int, width: int) -> np.ndarray:
-    masks = CocoMasks(crowds, height, width)
+def _crowd_pixels(crowds: Sequence[dict], height: int, width: int, source: Path) -> np.ndarray:
+    masks = CocoMasks(crowds, height, width, source)
     return np.any([masks[i] for i in range(len(masks))], axis=0)
 
 

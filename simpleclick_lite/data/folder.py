@@ -60,28 +60,15 @@ def _single_scene(pair: Pair) -> Scene:
     image_path, mask_path = pair.both()
     labels, ids, ignored = read_annotation(mask_path)
     image = functools.partial(check_image_size, image_path, labels.shape, mask_path)
-    masks = LabelMasks(labels, ids)
-    return Scene(pair.name, image, _Named(masks) if len(ids) == 1 else masks, ignored=ignored)
-
-
-class _Named:
-    """One mask whose object has the file's name alone."""
-
-    def __init__(self, masks: LabelMasks):
-        self.masks = masks
-
-    def __len__(self) -> int:
-        return len(self.masks)
-
-    def __getitem__(self, index: int) -> np.ndarray:
-        return self.masks[index]
+    masks = LabelMasks(labels, ids, [None] if len(ids) == 1 else None)
+    return Scene(pair.name, image, masks, ignored=ignored)
 
 
 class _FolderMasks:
     """All objects of all mask files in a folder."""
 
     def __init__(self, paths: list[Path]):
-        self.entries, self.ids = [], []
+        self.entries, self.names = [], []
         self.ignored = None
         for path in paths:
             labels, ids, ignored = read_annotation(path)
@@ -91,7 +78,7 @@ class _FolderMasks:
                 )
             self.size = labels.shape
             self.entries += [(labels, v) for v in ids]
-            self.ids += [path.stem if len(ids) == 1 else f"{path.stem}_{v}" for v in ids]
+            self.names += [path.stem if len(ids) == 1 else f"{path.stem}_{v}" for v in ids]
             if ignored is not None:
                 self.ignored = ignored if self.ignored is None else self.ignored | ignored
 
@@ -141,9 +128,8 @@ def detect(root: Path) -> tuple[str, list[Path]]:
         f for f in (root, root / "annotations", root / "labels", root / "images") if f.is_dir()
     ]
     files = [path for folder in folders for path in sorted(folder.glob("*.json"))]
-    labelme = [path for path in files if is_labelme(path)]
-    if labelme:
-        return "labelme", labelme
+    if any(is_labelme(path) for path in files):  # then every JSON here should be one
+        return "labelme", files
     if len(files) == 1:
         return "coco", files
     if len(files) > 1:

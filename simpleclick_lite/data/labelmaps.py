@@ -108,7 +108,7 @@ class _ManyLabelMaps:
                 f"the label maps of {paths[0]} and its siblings differ in size: {sizes}"
             )
         self.entries = [(m, i) for m in maps for i in range(len(m))]
-        self.ids = [
+        self.names = [
             f"{p.stem.rpartition('_')[2]}_{i}"
             for p, m in zip(paths, maps, strict=True)
             for i in m.ids
@@ -125,11 +125,11 @@ class _ManyLabelMaps:
 def _bsds_scene(pairs: tuple[Pair, ...]) -> Scene:
     image_path, _ = pairs[0].both()
     masks = functools.partial(_ManyLabelMaps, tuple(pair.both()[1] for pair in pairs))
-    return Scene(image_path.stem, reader(image_path), masks, "region")
+    return Scene(image_path.stem, reader(image_path), masks)
 
 
 def bsds_regions_scenes(root: Path) -> Records[Scene]:
-    """BSDS500: 401 photographs, the regions that every annotator drew (kind "region")."""
+    """BSDS500: 401 photographs, the regions that every annotator drew, each a thing to click."""
     root = locate("bsds_regions", root)
     grouped: dict[str, list[Pair]] = {}
     for pair in pair_folders(root / "img", root / "seg", image_of=_without_annotator):
@@ -148,10 +148,10 @@ class _PersonAndParts:
 
     def __init__(self, labels: np.ndarray):
         self.parts = LabelMasks(labels)
-        self.ids = ["person", *self.parts.ids] if len(self.parts) else []
+        self.names = ["person", *self.parts.ids] if len(self.parts) else []
 
     def __len__(self) -> int:
-        return len(self.ids)
+        return len(self.names)
 
     def __getitem__(self, index: int) -> np.ndarray:
         return self.parts.labels > 0 if index == 0 else self.parts[index - 1]

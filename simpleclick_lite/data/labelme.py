@@ -83,7 +83,7 @@ class _LabelmeMasks:
             groups = _groups(content, path)
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(f"annotation {path} is no labelme file: {error!r}") from error
-        self.ids = [name for name, _ in groups]
+        self.names = [name for name, _ in groups]
         self.groups = [shapes for _, shapes in groups]
 
     def __len__(self) -> int:
@@ -94,7 +94,7 @@ class _LabelmeMasks:
             return np.any([draw_shape(shape, *self.size) for shape in self.groups[index]], axis=0)
         except Exception as error:
             raise InputError(
-                f"annotation {self.path}: object {self.ids[index]} cannot be drawn: "
+                f"annotation {self.path}: object {self.names[index]} cannot be drawn: "
                 f"{error or type(error).__name__}"
             ) from error
 
