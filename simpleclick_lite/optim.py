@@ -36,8 +36,8 @@ def layer_of(name: str, depth: int) -> int:
 def rate_scale(name: str, depth: int, decay: float) -> float:
     """The factor on a parameter's learning rate: decay^(depth + 1 - layer).
 
-    As published with `--layerwise-decay`, except that the click patch embedding, which the published
-    code leaves out of every group and so never trains, gets the first layer's rate like the image's.
+    As published with `--layerwise-decay`, with one difference: the published code leaves the click
+    patch embedding out of every group and so never trains it; here it gets the first layer's rate.
     """
     return decay ** (depth + 1 - layer_of(name, depth))
 
@@ -99,8 +99,8 @@ def build_optimizer(
         raise InputError(f"optimizer {name!r} is not one of {', '.join(OPTIMIZERS)}")
     kind = torch.optim.Adam if name == "adam" else torch.optim.AdamW
     groups = [{k: v for k, v in g.items() if k != "names"} for g in groups]
-    fused = all(p.is_cuda for g in groups for p in g["params"])
-    return kind(groups, lr=lr, betas=betas, eps=1e-8, fused=fused or None)
+    fused = all(p.device.type in ("cpu", "cuda") for g in groups for p in g["params"])
+    return kind(groups, lr=lr, betas=betas, eps=1e-8, fused=fused)
 
 
 def schedule_factor(
@@ -142,8 +142,8 @@ class AveragedWeights:
 
     Args:
         model: the network being trained.
-        decay: weight of the old average; it is smaller in the first steps, min(decay, (1+t)/(10+t)),
-            so that the random start is soon forgotten.
+        decay: weight of the old average; smaller in the first steps, min(decay, (1+t)/(10+t)), so
+            that the random start is soon forgotten.
     """
 
     def __init__(self, model: nn.Module, decay: float):

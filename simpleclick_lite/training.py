@@ -12,19 +12,18 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
-from torch.utils.data import DataLoader
+from torch import Tensor
 from tqdm import tqdm
 
 from .checkpoint import load_model, save_model
 from .data import dataset_info, open_dataset
-from .data.sampling import Batch, SamplingConfig, TrainingSamples, collate, parse_mixture
+from .data.sampling import SamplingConfig, TrainingSamples, parse_mixture
 from .errors import InputError
 from .files import write_json
 from .loss import normalized_focal_loss
@@ -32,8 +31,9 @@ from .model import PRESETS as MODEL_PRESETS
 from .model import SimpleClick
 from .optim import AveragedWeights, build_optimizer, parameter_groups, schedule_factor
 from .predictor import Predictor, get_device
-from .simulation import MASK_THRESHOLD, robot_click, training_clicks
+from .simulation import MASK_THRESHOLD, robot_click
 from .training_presets import PRESETS, TrainConfig, check_config, preset
+from .training_rounds import CarriedRounds, FreshRounds, KeyedDropout, Share
 from .training_state import MetricsLog, load_checkpoint, save_checkpoint
 
 __all__ = ["PRESETS", "TrainConfig", "preset", "train", "TrainResult"]
@@ -96,83 +96,6 @@ def make_samples(config: TrainConfig) -> TrainingSamples:
     return TrainingSamples(sources, sampling, config.seed, short, cache)
 
 
-class IndexPlan:
-    """Which samples this process loads: step by step, part by part.
-
-    Step s of a run uses samples s * batch … (s + 1) * batch - 1, whatever the number of processes.
-    """
-
-    def __init__(self, config: TrainConfig, start: int, stop: int, rank: int, world: int):
-        share, rest = divmod(config.batch_size, world * config.accumulate)
-        if rest or share < 1:
-            raise InputError(
-                f"batch_size {config.batch_size} is not a multiple of {world} processes times "
-                f"accumulate {config.accumulate}"
-            )
-        self.config, self.start, self.stop = config, start, stop
-        self.rank, self.world, self.share = rank, world, share
-
-    def __len__(self) -> int:
-        return (self.stop - self.start) * self.config.accumulate
-
-    def __iter__(self) -> Iterator[list[int]]:
-        for step in range(self.start, self.stop):
-            for part in range(self.config.accumulate):
-                first = step * self.config.batch_size
-                first += (part * self.world + self.rank) * self.share
-                yield list(range(first, first + self.share))
-
-
-def load_batches(samples: TrainingSamples, plan: IndexPlan, workers: int) -> Iterator[Batch]:
-    """Batches in the order of the plan, made here or by loader processes."""
-    if workers == 0:
-        return (collate([samples[i] for i in indices]) for indices in plan)
-    return iter(
-        DataLoader(
-            samples,
-            batch_sampler=plan,
-            num_workers=workers,
-            collate_fn=collate,
-            multiprocessing_context="spawn",
-            persistent_workers=True,
-            prefetch_factor=4,
-        )
-    )
-
-
-@torch.no_grad()
-def click_rounds(
-    network: nn.Module, batch: Batch, rounds: int, seed: int
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Let the simulated user answer the network's mistakes, without gradients.
-
-    Args:
-        network: image, points, labels, previous mask -> logits.
-        batch: on the device, image as float in [0, 1].
-        rounds: how often to predict and click.
-        seed: the run's.
-
-    Returns:
-        points (B, N + rounds, 2), labels (B, N + rounds), previous mask (B, 1, S, S): what the
-        training forward pass is shown.
-    """
-    points, labels = batch.points, batch.labels
-    previous = torch.zeros_like(batch.image[:, :1])
-    if not rounds:
-        return points, labels, previous
-    training = network.training
-    network.eval()
-    truth = batch.target.cpu().numpy()
-    rngs = [np.random.default_rng((seed, 1, i)) for i in batch.index]
-    for _ in range(rounds):
-        previous = torch.sigmoid(network(batch.image, points, labels, previous).float())
-        new_points, new_labels = training_clicks(previous.cpu().numpy(), truth, rngs)
-        points = torch.cat([points, torch.from_numpy(new_points).to(points.device)], dim=1)
-        labels = torch.cat([labels, torch.from_numpy(new_labels).to(labels.device)], dim=1)
-    network.train(training)
-    return points, labels, previous
-
-
 def batch_iou(logits: Tensor, target: Tensor) -> Tensor:
     """Mean IoU of the thresholded prediction with the target; an empty union counts as 1."""
     limit = math.log(MASK_THRESHOLD / (1 - MASK_THRESHOLD))
@@ -222,8 +145,13 @@ def train(config: TrainConfig, progress: bool = True) -> TrainResult:
     factor = schedule_factor(
         config.schedule, steps, config.warmup, [round(m * per_epoch) for m in config.milestones]
     )
+    dropout = model.head.dropout = KeyedDropout(model.head.dropout, model.config.head_channels)
     model.to(accelerator.device)
     average = AveragedWeights(model, config.ema) if config.ema else None
+    share = Share(accelerator.process_index, accelerator.num_processes)
+    rounds = (CarriedRounds if config.carry else FreshRounds)(
+        samples, config, accelerator.device, share
+    )
     start = 0
     if config.resume:
         state = load_checkpoint(folder)
@@ -232,6 +160,7 @@ def train(config: TrainConfig, progress: bool = True) -> TrainResult:
         optimizer.load_state_dict(state["optimizer"])
         if average is not None:
             average.load_state_dict(state["average"])
+        rounds.load_state_dict(state["rounds"])
     network, optimizer = accelerator.prepare(model, optimizer)
     log = None
     if main:
@@ -245,11 +174,11 @@ def train(config: TrainConfig, progress: bool = True) -> TrainResult:
                 "model": model.state_dict(),
                 "optimizer": optimizer.state_dict(),
                 "average": average.state_dict() if average else None,
+                "rounds": rounds.state_dict(),
             }
             save_checkpoint(folder, step, state, config.keep)
 
-    plan = IndexPlan(config, start, steps, accelerator.process_index, accelerator.num_processes)
-    batches = load_batches(samples, plan, config.workers)
+    rounds.begin(start, steps)
     network.train()
     bar = tqdm(total=steps, initial=start, disable=not (progress and main), unit="step")
     began = time.perf_counter()
@@ -259,18 +188,17 @@ def train(config: TrainConfig, progress: bool = True) -> TrainResult:
     for step in range(start, steps):
         for group in optimizer.param_groups:
             group["lr"] = config.lr * group["lr_scale"] * factor(step)
-        rounds = int(np.random.default_rng((config.seed, 2, step)).integers(config.rounds + 1))
         losses, ious = [], []
         for part in range(config.accumulate):
             before = time.perf_counter()
-            batch = next(batches)
+            batch = rounds.next(step, part)
             waited += time.perf_counter() - before
-            batch = to_device(batch, accelerator.device)
             with accelerator.autocast():
-                points, labels, previous = click_rounds(network, batch, rounds, config.seed)
+                batch = rounds.clicked(network, batch, step)
             with accelerator.accumulate(network):
+                dropout.draw(batch.index, step, config.seed, accelerator.device)
                 with accelerator.autocast():
-                    logits = network(batch.image, points, labels, previous)
+                    logits = network(batch.image, batch.points, batch.labels, batch.previous)
                 loss = normalized_focal_loss(
                     logits.float(), batch.target.float(), stable=config.stable_loss
                 ).mean()
@@ -279,6 +207,7 @@ def train(config: TrainConfig, progress: bool = True) -> TrainResult:
                     accelerator.clip_grad_norm_(network.parameters(), config.clip)
                 optimizer.step()
                 optimizer.zero_grad()
+            rounds.after(step, part, logits)
             losses.append(loss.detach())
             ious.append(batch_iou(logits.detach(), batch.target))
         if average is not None:
@@ -305,11 +234,11 @@ def train(config: TrainConfig, progress: bool = True) -> TrainResult:
                     waiting_for_data=waited / seconds,
                     seconds=seconds,
                 )
-        if config.validate_every and done % config.validate_every == 0 or done == steps:
-            if main and config.validation_objects:
-                validation = validate(averaged(model, average), config)
-                log.write(step=done, validation=validation)
-                bar.write(f"step {done}: " + describe(validation))
+        due = config.validate_every and done % config.validate_every == 0 or done == steps
+        if due and main and config.validation_objects:
+            validation = validate(averaged(model, average), config)
+            log.write(step=done, validation=validation)
+            bar.write(f"step {done}: " + describe(validation))
         if done % config.checkpoint_every == 0 or done == steps:
             checkpoint(done)
     seconds = time.perf_counter() - began
@@ -318,17 +247,6 @@ def train(config: TrainConfig, progress: bool = True) -> TrainResult:
         save_model(averaged(model, average), folder)
     return TrainResult(
         folder, steps, (steps - start) * config.batch_size / max(seconds, 1e-9), validation
-    )
-
-
-def to_device(batch: Batch, device: torch.device) -> Batch:
-    """Move a batch; the image becomes float in [0, 1]."""
-    return replace(
-        batch,
-        image=batch.image.to(device, non_blocking=True).float() / 255,
-        target=batch.target.to(device, non_blocking=True),
-        points=batch.points.to(device, non_blocking=True),
-        labels=batch.labels.to(device, non_blocking=True),
     )
 
 
@@ -386,6 +304,3 @@ def describe(validation: dict[str, Sequence[float]]) -> str:
         chosen = sorted({1, 3, len(values)} & set(range(1, len(values) + 1)))
         parts.append(name + " " + " ".join(f"mIoU@{k} {values[k - 1]:.3f}" for k in chosen))
     return "; ".join(parts)
-
-
-Callback = Callable[[int, dict[str, float]], None]

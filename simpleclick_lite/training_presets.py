@@ -42,6 +42,7 @@ class TrainConfig:
     max_start_clicks: int = 24  # of each sign
     start_gamma: float = 0.8  # how fast longer sets of start clicks get rarer
     rounds: int = 3  # up to this many rounds of "predict, click in the largest error"
+    carry: bool = False  # learn from the rounds too: a sample stays for rounds + 1 steps
 
     # --- optimization
     steps: int = 0  # optimizer steps; 0: epochs * epoch_length / batch_size
@@ -140,6 +141,7 @@ _SCRATCH = TrainConfig(
     warmup=500,
     clip=1.0,
     ema=0.999,
+    carry=True,
     validate_every=1000,
 )
 

@@ -71,6 +71,7 @@ class Batch:
     labels: Tensor  # (B, N) int64
     index: list[int]  # the samples' numbers
     source: list[str]  # names of their scenes
+    previous: Tensor | None = None  # (B, 1, S, S) probability after the last click
 
 
 def collate(samples: Sequence[TrainingSample]) -> Batch:

@@ -1,0 +1,334 @@
+"""Click rounds: how a training sample gets clicks on what the network still does wrong.
+
+Explained in notebooks/09_training.ipynb; section 3.3 of the paper. Two ways to the same mixture of
+0, 1, … R rounds:
+
+`FreshRounds`, as published: every batch is new; the network predicts and the user clicks up to R
+times without gradients, then comes the forward pass that is learned from. On average 1.5 of 2.5
+forward passes teach nothing.
+
+`CarriedRounds`: a sample stays for R + 1 steps. Each step learns from a prediction and uses the
+same prediction to place the next click. No forward pass is spent on clicks alone, which makes a
+step on a CPU nearly twice as fast; in exchange a step has fewer new pictures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from .data.sampling import Batch, TrainingSamples, collate
+from .errors import InputError
+from .simulation import training_clicks
+from .training_presets import TrainConfig
+
+ROUNDS, CLICKS, DROPOUT = 1, 2, 3  # streams of randomness under one seed; 0 is the samples' own
+
+
+class KeyedDropout(nn.Module):
+    """Dropout of whole channels whose choice is keyed by sample and step, not by a global state.
+
+    So an interrupted run goes on bit for bit, and several processes drop what one would.
+
+    Args:
+        dropped: the `nn.Dropout2d` it replaces.
+        channels: of the maps it will see.
+    """
+
+    def __init__(self, dropped: nn.Dropout2d, channels: int):
+        super().__init__()
+        self.p, self.channels = dropped.p, channels
+        self.kept: Tensor | None = None  # (B, C) of zeros and 1 / (1 - p)
+
+    def draw(self, index: list[int], step: int, seed: int, device: torch.device) -> None:
+        """Choose for the next training forward pass."""
+        if self.p:
+            rows = [
+                np.random.default_rng((seed, DROPOUT, step, i)).random(self.channels) for i in index
+            ]
+            kept = (np.stack(rows) >= self.p).astype(np.float32) / (1 - min(self.p, 1 - 1e-6))
+            self.kept = torch.from_numpy(kept).to(device, non_blocking=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Drop channels of (B, C, h, w) in training mode."""
+        if not self.training or not self.p:
+            return x
+        return x * self.kept[:, :, None, None].to(x.dtype)
+
+
+@dataclass(frozen=True)
+class Share:
+    """Which part of a step's batch this process makes."""
+
+    rank: int = 0
+    world: int = 1
+
+
+def load_batches(
+    samples: TrainingSamples, plan: list[list[int]] | Iterator[list[int]], workers: int
+) -> Iterator[Batch | None]:
+    """Batches in the order of the plan, made here or by loader processes (started with spawn)."""
+    if workers == 0:
+        return (_make(samples, indices) for indices in plan)
+    loader = DataLoader(
+        _Fetch(samples),
+        batch_size=None,
+        sampler=plan,
+        num_workers=workers,
+        multiprocessing_context="spawn",
+        prefetch_factor=4,
+        pin_memory=torch.cuda.is_available(),
+    )
+    return iter(loader)
+
+
+class _Fetch(torch.utils.data.Dataset):
+    """Lets a loader process make a whole batch from a list of sample numbers."""
+
+    def __init__(self, samples: TrainingSamples):
+        self.samples = samples
+
+    def __getitem__(self, indices: list[int]) -> Batch | None:
+        return _make(self.samples, indices)
+
+
+def _make(samples: TrainingSamples, indices: list[int]) -> Batch | None:
+    return collate([samples[i] for i in indices]) if indices else None
+
+
+class _Plan:
+    """What `wanted` says for every step and part; unlike a generator it can go to a loader."""
+
+    def __init__(self, rounds: FreshRounds | CarriedRounds, start: int, stop: int):
+        self.rounds, self.start, self.stop = rounds, start, stop
+
+    def __len__(self) -> int:
+        return (self.stop - self.start) * self.rounds.parts
+
+    def __iter__(self) -> Iterator[list[int]]:
+        for step in range(self.start, self.stop):
+            for part in range(self.rounds.parts):
+                yield self.rounds.wanted(step, part, first=step == self.start)
+
+
+def share_size(config: TrainConfig, share: Share) -> int:
+    """Samples of one part of one process.
+
+    Raises:
+        InputError: the batch cannot be cut into equal parts.
+    """
+    size, rest = divmod(config.batch_size, share.world * config.accumulate)
+    if rest or size < 1:
+        raise InputError(
+            f"batch_size {config.batch_size} is not a multiple of {share.world} processes times "
+            f"accumulate {config.accumulate}"
+        )
+    return size
+
+
+class FreshRounds:
+    """New samples every step, 0 … R rounds of clicks without gradients first.
+
+    Args:
+        samples: the stream.
+        config: batch_size, accumulate, rounds, seed and workers are read.
+        device: where batches go.
+        share: which part of each batch is made here.
+    """
+
+    def __init__(
+        self, samples: TrainingSamples, config: TrainConfig, device: torch.device, share: Share
+    ):
+        self.samples, self.config, self.device, self.share = samples, config, device, share
+        self.parts = config.accumulate
+        self.size = share_size(config, share)
+
+    def wanted(self, step: int, part: int, first: bool = False) -> list[int]:
+        """Numbers of the samples of one part; step s uses s * batch_size and those that follow."""
+        start = step * self.config.batch_size
+        start += (part * self.share.world + self.share.rank) * self.size
+        return list(range(start, start + self.size))
+
+    def begin(self, start: int, stop: int) -> None:
+        """Get ready for steps start … stop - 1."""
+        self.batches = load_batches(self.samples, _Plan(self, start, stop), self.config.workers)
+
+    def next(self, step: int, part: int) -> Batch:
+        """The next part's samples, on the device."""
+        return to_device(next(self.batches), self.device)
+
+    def clicked(self, network: nn.Module, batch: Batch, step: int) -> Batch:
+        """The batch after the step's click rounds; all processes draw the same number of them."""
+        rng = np.random.default_rng((self.config.seed, ROUNDS, step))
+        return click_rounds(network, batch, int(rng.integers(self.config.rounds + 1)), self.config)
+
+    def after(self, step: int, part: int, logits: Tensor) -> None:
+        """Nothing is kept from a step."""
+
+    def state_dict(self) -> dict:
+        """Nothing: a step's samples follow from its number."""
+        return {}
+
+    def load_state_dict(self, state: dict) -> None:
+        """Nothing to do."""
+
+
+class CarriedRounds(FreshRounds):
+    """Samples that stay for R + 1 steps and get a click after each of them.
+
+    Slot g of the batch holds its k-th sample, number k * batch_size + g. The slots take turns, so
+    that every step has as many samples in round 0 as in round R.
+    """
+
+    def __init__(
+        self, samples: TrainingSamples, config: TrainConfig, device: torch.device, share: Share
+    ):
+        super().__init__(samples, config, device, share)
+        self.held: list[Batch | None] = [None] * self.parts
+
+    def slots(self, part: int) -> range:
+        """Numbers in the whole batch of the slots of one part."""
+        start = (part * self.share.world + self.share.rank) * self.size
+        return range(start, start + self.size)
+
+    def life(self, step: int, slot: int) -> tuple[int, int]:
+        """Which sample of the slot a step uses, and how many clicks it got before this step."""
+        length = self.config.rounds + 1
+        shift = self.config.rounds - slot % length
+        life, age = divmod(step + shift, length)
+        return life, age if life else step
+
+    def wanted(self, step: int, part: int, first: bool = False) -> list[int]:
+        """Numbers of the samples that enter at this step (all of them at the very first)."""
+        entering = []
+        for slot in self.slots(part):
+            life, age = self.life(step, slot)
+            if age == 0:
+                entering.append(life * self.config.batch_size + slot)
+        return entering
+
+    def next(self, step: int, part: int) -> Batch:
+        """The part's samples with those that enter put in place, on the device."""
+        new = next(self.batches)
+        if new is not None:
+            new = self._with_room(to_device(new, self.device))
+            places = [i for i, slot in enumerate(self.slots(part)) if self.life(step, slot)[1] == 0]
+            held = self.held[part]
+            if len(places) == self.size:
+                self.held[part] = new
+            else:
+                where = torch.tensor(places, device=self.device)
+                for name in ("image", "target", "points", "labels", "previous"):
+                    getattr(held, name)[where] = getattr(new, name)
+                for place, index, source in zip(places, new.index, new.source, strict=True):
+                    held.index[place], held.source[place] = index, source
+        return self.held[part]
+
+    def _with_room(self, batch: Batch) -> Batch:
+        """Pad the clicks to the most that a sample can ever have: start set, then one per round."""
+        room = 2 * self.config.max_start_clicks + self.config.rounds
+        size, count = batch.labels.shape
+        points = batch.points.new_zeros(size, room, 2)
+        labels = batch.labels.new_full((size, room), -1)
+        points[:, :count], labels[:, :count] = batch.points, batch.labels
+        return replace(batch, points=points, labels=labels)
+
+    def clicked(self, network: nn.Module, batch: Batch, step: int) -> Batch:
+        """The clicks are there already."""
+        if self.device.type != "cpu":
+            return batch  # looking which columns are empty would wait for the device
+        used = (batch.labels >= 0).any(0)
+        return replace(batch, points=batch.points[:, used], labels=batch.labels[:, used])
+
+    def after(self, step: int, part: int, logits: Tensor) -> None:
+        """Place the next click of every sample from the prediction that was just learned from."""
+        held = self.held[part]
+        if not self.config.rounds:
+            return
+        ages = [self.life(step, slot)[1] for slot in self.slots(part)]
+        probability = torch.sigmoid(logits.detach().float())
+        points, labels = next_clicks(probability, held.target, held.index, ages, self.config)
+        column = torch.tensor(
+            [2 * self.config.max_start_clicks + min(age, self.config.rounds - 1) for age in ages],
+            device=self.device,
+        )
+        row = torch.arange(self.size, device=self.device)
+        held.points[row, column] = points[:, 0]
+        held.labels[row, column] = labels[:, 0]
+        held.previous = probability
+
+    def state_dict(self) -> dict:
+        """The samples in flight."""
+        return {"held": [vars(batch) for batch in self.held]}
+
+    def load_state_dict(self, state: dict) -> None:
+        """Go on with the samples in flight.
+
+        Raises:
+            InputError: they belong to a run with another batch.
+        """
+        held = [Batch(**values) for values in state["held"]]
+        if [len(b.index) for b in held] != [self.size] * self.parts:
+            raise InputError("cannot resume carried rounds with another batch_size or accumulate")
+        self.held = [_moved(batch, self.device) for batch in held]
+
+
+def next_clicks(
+    probability: Tensor, target: Tensor, index: list[int], rounds: list[int], config: TrainConfig
+) -> tuple[Tensor, Tensor]:
+    """One click for every sample, keyed by (seed, sample, round).
+
+    Returns:
+        points (B, 1, 2) and labels (B, 1) on the device of `probability`.
+    """
+    rngs = [
+        np.random.default_rng((config.seed, CLICKS, i, r))
+        for i, r in zip(index, rounds, strict=True)
+    ]
+    points, labels = training_clicks(probability.cpu().numpy(), target.cpu().numpy(), rngs)
+    device = probability.device
+    return torch.from_numpy(points).to(device), torch.from_numpy(labels).to(device)
+
+
+@torch.no_grad()
+def click_rounds(network: nn.Module, batch: Batch, rounds: int, config: TrainConfig) -> Batch:
+    """Let the simulated user answer the network's mistakes, without gradients.
+
+    Args:
+        network: image, points, labels, previous mask -> logits; evaluated in evaluation mode.
+        batch: on the device.
+        rounds: how often to predict and click.
+        config: the seed is read.
+
+    Returns:
+        the batch with one more click per round, and the last answer as previous mask.
+    """
+    if not rounds:
+        return batch
+    training = network.training
+    network.eval()
+    points, labels, previous = batch.points, batch.labels, batch.previous
+    for done in range(rounds):
+        previous = torch.sigmoid(network(batch.image, points, labels, previous).float())
+        more = next_clicks(previous, batch.target, batch.index, [done] * len(batch.index), config)
+        points = torch.cat([points, more[0]], dim=1)
+        labels = torch.cat([labels, more[1]], dim=1)
+    network.train(training)
+    return replace(batch, points=points, labels=labels, previous=previous)
+
+
+def _moved(batch: Batch, device: torch.device) -> Batch:
+    names = ("image", "target", "points", "labels", "previous")
+    return replace(batch, **{n: getattr(batch, n).to(device, non_blocking=True) for n in names})
+
+
+def to_device(batch: Batch, device: torch.device) -> Batch:
+    """Move a batch; the image becomes float in [0, 1], the previous mask zeros."""
+    batch = _moved(replace(batch, previous=batch.image[:0]), device)
+    image = batch.image.float() / 255
+    return replace(batch, image=image, previous=torch.zeros_like(image[:, :1]))
