@@ -120,15 +120,17 @@ def _from_folder(folder: Path) -> SimpleClick:
             raise InputError(f"folder {folder} holds no {file.name}; it is not a saved model")
     try:
         data = json.loads(config_path.read_text(encoding="utf-8"))
-        config = data["config"]
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+        version = int(data.get("format", 0))
+        # save_pretrained of the hub mixin writes the configuration without our frame around it
+        config = dict(data["config"]) if "width" not in data else data
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"{config_path} is not the configuration of a saved model") from error
-    if data.get("format", 0) > FORMAT:
+    if version > FORMAT:
         raise InputError(
-            f"{config_path} has format {data['format']}, this version reads up to {FORMAT}; "
+            f"{config_path} has format {version}, this version reads up to {FORMAT}; "
             "install a newer simpleclick-lite"
         )
-    model = SimpleClick(config_from_dict(config))
+    model = _empty(config_from_dict(config))
     try:
         state = safetensors.torch.load_file(weights_path)
     except (safetensors.SafetensorError, OSError) as error:
@@ -164,8 +166,11 @@ def _from_file(path: Path, image_size: int | None) -> SimpleClick:
             data = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         found = re.search(r"GLOBAL ([\w.]+)", str(error))
-        what = f"names the code {found[1]}" if found else "is not a file of weights"
-        raise InputError(f"{path} {what}; only tensors and plain values are read") from error
+        if found:
+            what = f"names the code {found[1]}; only tensors and plain values are read"
+        else:
+            what = f"is not a file of weights ({_looks_like(path)})"
+        raise InputError(f"{path} {what}") from error
     except Exception as error:  # torch reports broken files by many types
         raise InputError(
             f"{path} is truncated or not a PyTorch file ({_looks_like(path)})"
@@ -212,6 +217,8 @@ def _from_official(data: dict, path: Path) -> SimpleClick:
             )
         if head.get("upsample", "x1") != "x1":
             raise InputError(f"{path} upsamples its head {head['upsample']}; only x1 is supported")
+        if not (params["use_disks"] and params["with_prev_mask"]):
+            raise InputError(f"{path} draws clicks without disks or without the previous mask")
         config = ModelConfig(
             image_size=backbone["img_size"][0],
             patch_size=backbone["patch_size"][0],
@@ -224,18 +231,19 @@ def _from_official(data: dict, path: Path) -> SimpleClick:
             dropout=head["dropout_ratio"],
         )
         theirs = data["state_dict"]
-        model = SimpleClick(config)
+        model = _empty(config)
         state, used = {}, set()
         for name in model.state_dict():
             key = official_name(name)
             state[name] = theirs[key]
             used.add(key)
+        # slot 0 of the positions is the class token's
+        state["backbone.pos_embed"] = state["backbone.pos_embed"][:, 1:]
     except (KeyError, TypeError, IndexError, AttributeError) as error:
         raise InputError(f"{path} is not a complete SimpleClick checkpoint: {error}") from error
     unknown = [k for k in theirs if k not in used and not _NEVER_RUN.match(k)]
     if unknown:
         raise InputError(f"{path} has weights no plain SimpleClick has, such as {unknown[0]}")
-    state["backbone.pos_embed"] = state["backbone.pos_embed"][:, 1:]  # slot 0: the class token's
     _fill(model, state, path)
     return model
 
@@ -254,10 +262,12 @@ def save_official(model: SimpleClick, path: str | Path, classes: int = 1000) -> 
         classes: size of the unused classifier.
 
     Raises:
-        InputError: an ablated pyramid, which the published code does not have, or a folder that
+        InputError: an ablated network, which the published code does not have, or a folder that
             cannot be written.
     """
     config = model.config
+    if not config.previous_mask:
+        raise InputError("the published code always shows the network its previous mask")
     if config.pyramid != "simple":
         raise InputError(f"the published code has no {config.pyramid!r} pyramid; only 'simple'")
     state = {official_name(k): v.detach().cpu().clone() for k, v in model.state_dict().items()}
@@ -361,18 +371,25 @@ def _from_mae(theirs: dict[str, Tensor], source: str, image_size: int) -> Simple
     return model
 
 
+def _empty(config: ModelConfig) -> SimpleClick:
+    """A network without values for `_fill`: no time or memory goes into random weights."""
+    with torch.device("meta"):
+        return SimpleClick(config)
+
+
 def _fill(model: SimpleClick, state: dict[str, Tensor], source: str | Path) -> None:
     """Load a state, or say which weight does not fit."""
     ours = model.state_dict()
-    for name in ours.keys() | state.keys():
+    for name in sorted(ours.keys() | state.keys()):
         if name not in state:
             raise InputError(f"{source} lacks the weight {name}; it is of another model")
         if name not in ours:
             raise InputError(f"{source} has a weight {name} that this model does not have")
+        if not isinstance(state[name], Tensor) or not state[name].is_floating_point():
+            raise InputError(f"{source}: {name} holds no weights")
         if ours[name].shape != state[name].shape:
             raise InputError(
                 f"{source}: {name} has shape {tuple(state[name].shape)}, "
                 f"this model needs {tuple(ours[name].shape)}"
             )
-    model.load_state_dict(state)
-
+    model.load_state_dict({k: v.float().contiguous() for k, v in state.items()}, assign=True)

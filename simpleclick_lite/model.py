@@ -4,8 +4,8 @@ Explained in notebooks/08_simpleclick.ipynb; figure 2 of the paper. Image and cl
 tokens, a plain ViT mixes them, a simple pyramid makes four scales, an MLP head gives logits.
 """
 
-from __future__ import annotations
-
+# no `from __future__ import annotations` here: PyTorchModelHubMixin reads the type of `config` to
+# know how to decode config.json, and a string would tell it nothing
 from dataclasses import asdict, dataclass, replace
 
 import torch
@@ -38,6 +38,11 @@ class ModelConfig:
     disk_radius: float = DISK_RADIUS  # pixels of the input
     dropout: float = 0.1  # in the head, training only
     previous_mask: bool = True  # False: the network never sees its last answer (an ablation)
+
+    def __post_init__(self) -> None:
+        """JSON knows only lists; equal networks should have equal configurations."""
+        if isinstance(self.pyramid_channels, list):
+            object.__setattr__(self, "pyramid_channels", tuple(self.pyramid_channels))
 
 
 PRESETS: dict[str, ModelConfig] = {
@@ -153,7 +158,7 @@ class SimpleClick(
         # tokens (B, N, C) -> map (B, C, h, w)
         return {k: x.transpose(1, 2).unflatten(2, grid) for k, x in found.items()}
 
-    def freeze_backbone(self, frozen: bool = True) -> SimpleClick:
+    def freeze_backbone(self, frozen: bool = True) -> "SimpleClick":
         """Stop (or restart) training of image patch embedding, positions and blocks.
 
         The click patch embedding, pyramid and head go on training: the paper's frozen ablation.
@@ -183,12 +188,11 @@ def build_model(name: str, image_size: int = 448, pyramid: str = "simple") -> Si
 
 
 def config_from_dict(data: dict) -> ModelConfig:
-    """Read a ModelConfig from a saved dictionary (lists become tuples).
+    """Read a ModelConfig from a saved dictionary.
 
     Raises:
         InputError: a field this version does not know.
     """
-    data = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
     try:
         return ModelConfig(**data)
     except TypeError as error:
