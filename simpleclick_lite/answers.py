@@ -93,6 +93,16 @@ class Answers:
             if count == len(target.clicks):
                 return answer
 
+    def prepare(self, image: str, load: Callable[[], np.ndarray]) -> None:
+        """Load the weights and give the predictor an image, so that the first answer comes sooner.
+
+        Args:
+            image: fingerprint of the image.
+            load: gives the image, (H, W, 3) uint8 RGB.
+        """
+        with self._model:
+            self._ready(image, load)
+
     def _ready(self, image: str, load: Callable[[], np.ndarray]) -> Predictor:
         if self._predictor is None:
             from .checkpoint import load_model

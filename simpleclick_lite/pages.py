@@ -74,6 +74,7 @@ class Pages:
         self._opened: dict[int, Page] = {}
         self._images: dict[int, np.ndarray] = {}
         self._truths: dict[int, list[np.ndarray]] = {}
+        self._saved_counts: dict[str, int] | None = None
 
     def image(self, index: int) -> np.ndarray:
         """Decode an image, (H, W, 3) uint8 RGB; the last two stay in memory.
@@ -206,12 +207,13 @@ class Pages:
         return dict(self._opened)
 
     def counts(self) -> list[int]:
-        """How many objects each image has; for images not opened yet, what the folder says."""
+        """How many objects each image has; of images not opened yet, what the folder said first."""
         with self.lock:
-            saved = self.folder.annotated() if self.folder else {}
+            if self._saved_counts is None:
+                self._saved_counts = self.folder.annotated() if self.folder else {}
             return [
                 sum(not o.empty for o in self._opened[i].annotation.objects.values())
                 if i in self._opened
-                else saved.get(picture.name, 0)
+                else self._saved_counts.get(picture.name, 0)
                 for i, picture in enumerate(self.pictures)
             ]

@@ -167,6 +167,12 @@ class ClickSession(ImageSession):
     def _target(self, number: int | None) -> CutObject | None:
         return self.current if number is None else self._page().find(number)
 
+    def prepare(self) -> None:
+        """Load the weights and give them the image now, so that the first answer comes sooner."""
+        with self._lock:
+            index, page = self.index, self._page()
+        self._answers.prepare(page.fingerprint, lambda: self._pages.image(index))
+
     def step(self) -> tuple[Prediction, int] | None:
         """Run the network once, for the first click of the current object without an answer.
 
@@ -229,6 +235,11 @@ class ClickSession(ImageSession):
 
     # -- the truth, where it is known
 
+    @property
+    def has_truth(self) -> bool:
+        """Whether any object of the image is known."""
+        return bool(self._pages.truths(self.index))
+
     def truth(self, number: int | None = None) -> np.ndarray | None:
         """The known object that an object (None: the current one) is meant to be.
 
@@ -266,8 +277,7 @@ class ClickSession(ImageSession):
         """
         truth, target = self.truth(), self.current
         if truth is None:
-            known = bool(self._pages.truths(self.index))
-            reason = "has no other known object" if known else "has no known objects"
+            reason = "has no other known object" if self.has_truth else "has no known objects"
             raise InputError(f"{self.name} {reason}, so the robot cannot click; click yourself")
         mask = self.mask()
         if not ((mask != (truth == 1)) & (truth != -1)).any():

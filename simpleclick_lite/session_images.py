@@ -7,6 +7,7 @@ and not clicks.
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -115,7 +116,7 @@ class ImageSession:
             InputError: the data is no image.
         """
         stem = Path(name).stem or "image"
-        image = _decode(name, data) if isinstance(data, bytes) else to_rgb8(data)
+        image = decode(name, data) if isinstance(data, bytes) else to_rgb8(data)
         with self._lock:
             added = self.folder.add_upload(stem, image) if self.folder else {stem: image}
             self.pictures += open_pictures(added)
@@ -128,12 +129,21 @@ class ImageSession:
         return self._pages.counts()
 
 
-def _decode(name: str, data: bytes) -> np.ndarray:
-    """An image from the bytes of a file, by way of a file, because that is what knows EXIF."""
+def decode(name: str, data: bytes, read: Callable[[Path], np.ndarray] = read_image) -> np.ndarray:
+    """A picture from the bytes of a file.
+
+    Args:
+        name: of the file; errors name it.
+        data: its contents.
+        read: one of the readers in `files`; they know EXIF, 16 bits and what is broken.
+
+    Raises:
+        InputError: the data is no image.
+    """
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / Path(name).name
+        path = Path(folder) / (Path(name).name or "image")
         path.write_bytes(data)
         try:
-            return read_image(path)
+            return read(path)
         except InputError as error:
             raise InputError(str(error).replace(str(path), name)) from error

@@ -29,8 +29,8 @@ def choose_truth(
     Returns:
         an index into `truths`, or None where nothing fits.
     """
-    if len(truths) == 1:
-        return 0
+    if len(truths) <= 1:
+        return 0 if truths else None
     first = next((c for c in target.clicks if c.positive), None)
     if first is not None:
         y, x = round(first.y), round(first.x)

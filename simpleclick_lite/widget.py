@@ -1,0 +1,365 @@
+"""The click tool: cut objects out of photographs with a few clicks, inside a notebook.
+
+Explained in notebooks/13_click_tool.ipynb.
+
+>>> ClickTool("photos/", out_dir="annotations")
+
+The tool only shows a `ClickSession` and passes on what the user does; whatever it can do, a script
+can do with `tool.session`. Callbacks may come from several threads, hence the locks.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import ipywidgets as w
+import numpy as np
+
+from .errors import InputError
+from .files import read_mask
+from .overlay import MODES, View
+from .predictor import Predictor
+from .session import ClickSession
+from .session_images import decode
+from .widget_canvas import PhotoCanvas
+from .widget_events import KEYS, connect
+from .widget_parts import ADD, MOVE, REMOVE, arrange, make_parts
+from .widget_screen import Screen
+from .widget_worker import Worker
+
+
+def enable_colab() -> bool:
+    """Switch on Google Colab's manager for third-party widgets; elsewhere nothing happens.
+
+    Returns:
+        whether this is Colab.
+    """
+    try:
+        from google.colab import output
+    except ImportError:
+        return False
+    output.enable_custom_widget_manager()
+    return True
+
+
+def _guarded(method: Callable) -> Callable:
+    """Show an error in the tool, where the user looks; raise it again only in strict mode."""
+
+    @functools.wraps(method)
+    def safe(self: ClickTool, *args: Any, **more: Any) -> None:
+        try:
+            with self._hands:
+                method(self, *args, **more)
+        except Exception as error:
+            self._screen.fail(error)
+            if self.session.strict:
+                raise
+
+    return safe
+
+
+class ClickTool(w.VBox):
+    """A photograph to click on, with everything around it.
+
+    Args:
+        images: a path, a folder, an array, a data set, a list of these, or a `ClickSession`.
+        predictor: answers the clicks; None loads the shipped weights.
+        out_dir: every click is saved here at once, and found again by the next tool; None: nowhere.
+        width: largest width of the photograph on the page in pixels.
+        strict: errors in callbacks are raised again after they were shown (for tests).
+
+    Attributes:
+        session: the objects, clicks and masks.
+        canvas: the `MultiCanvas`.
+
+    Raises:
+        InputError: no image that can be read, or a folder that cannot be used.
+    """
+
+    def __init__(
+        self,
+        images: Any,
+        predictor: Predictor | None = None,
+        out_dir: str | Path | None = "annotations",
+        width: int = 800,
+        strict: bool = False,
+    ):
+        enable_colab()
+        given = isinstance(images, ClickSession)
+        self.session = images if given else ClickSession(images, predictor, out_dir, strict)
+        self._hands = threading.RLock()  # one action of the user at a time
+        self._photo = PhotoCanvas((width, round(width * 0.75)))
+        self.canvas = self._photo.widget
+        self.parts = make_parts()
+        self._screen = Screen(self.session, self._photo, self.parts)
+        self._dragged: tuple[float, float] | None = None
+        self._prepared: int | None = None
+        self._worker = Worker(self._work, self._screen.fail, background=not self.session.strict)
+        helpers, self.disconnect = connect(self.canvas, self)
+        super().__init__(arrange(self.parts, self.canvas, helpers))
+        self.add_class("click-tool")
+        self._connect_parts()
+        self._show_image()
+
+    def wait(self, seconds: float | None = None) -> bool:
+        """Wait until all clicks are answered and shown; False if that takes longer."""
+        return self._worker.wait(seconds)
+
+    # -- what the mouse, a finger or a key does; places are canvas pixels
+
+    @_guarded
+    def press(self, x: float, y: float, button: int = 0, shift: bool = False) -> None:
+        """Button 0 clicks as the switch says, with Shift or button 2 it removes, 1 drags."""
+        if button == 1 or self.parts.sign.value == MOVE:
+            self._dragged = (x, y)
+            return
+        negative = button == 2 or shift or self.parts.sign.value == REMOVE
+        self.session.add_click(*self._photo.view.to_image(x, y), not negative, predict=False)
+        self._changed()
+
+    @_guarded
+    def drag(self, x: float, y: float) -> None:
+        """Move the photograph while it is held."""
+        if self._dragged is not None:
+            dx, dy = x - self._dragged[0], y - self._dragged[1]
+            self._dragged = (x, y)
+            self._screen.look(self._photo.view.moved(dx, dy))
+
+    @_guarded
+    def release(self) -> None:
+        """Let the photograph go."""
+        self._dragged = None
+
+    @_guarded
+    def wheel(self, x: float | None, y: float | None, delta: float) -> None:
+        """Zoom around the mouse."""
+        self._screen.look(self._photo.view.zoomed(1.25 if delta < 0 else 0.8, x, y))
+
+    @_guarded
+    def pinch(self, factor: float, x: float, y: float, dx: float, dy: float) -> None:
+        """Zoom and move with two fingers."""
+        self._screen.look(self._photo.view.zoomed(factor, x, y).moved(dx, dy))
+
+    def key(self, name: str, shift: bool = False) -> None:
+        """Do what a key stands for, see `widget_events.KEYS`."""
+        action = KEYS.get(name)
+        step = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}.get(action)
+        if step is not None:
+            self.move_cursor(step[0] * (1 if shift else 10), step[1] * (1 if shift else 10))
+        elif action is not None:
+            getattr(self, action)()
+
+    @_guarded
+    def move_cursor(self, dx: float, dy: float) -> None:
+        """Move the keyboard's cross hair; at the edge the photograph moves."""
+        self._screen.move_cursor(dx, dy)
+
+    def click(self) -> None:
+        """Click where the keyboard's cross hair is."""
+        self.move_cursor(0, 0)
+        self.press(*self._screen.cursor)
+
+    def switch_sign(self) -> None:
+        """Between adding and removing."""
+        self.parts.sign.value = ADD if self.parts.sign.value == REMOVE else REMOVE
+
+    # -- what the buttons do
+
+    @_guarded
+    def undo(self) -> None:
+        """Take the last change of this image back."""
+        self._changed("" if self.session.undo() else "nothing to undo")
+
+    @_guarded
+    def redo(self) -> None:
+        """Do it again."""
+        self._changed("" if self.session.redo() else "nothing to redo")
+
+    @_guarded
+    def reset(self) -> None:
+        """Take all clicks of the current object back."""
+        self._changed("" if self.session.clear() else "nothing to reset")
+
+    @_guarded
+    def finish(self) -> None:
+        """The next click begins a new object."""
+        done = self.session.finish()
+        self._changed("object finished, the next click begins a new one" if done else "")
+
+    @_guarded
+    def delete(self) -> None:
+        """Remove the current object."""
+        self._changed("" if self.session.delete() else "choose an object to delete")
+
+    @_guarded
+    def new_object(self) -> None:
+        """The next click begins a new object; the present one stays unfinished."""
+        self.session.select(None)
+        self._changed("the next click begins a new object")
+
+    @_guarded
+    def select(self, number: int) -> None:
+        """Go on with an object."""
+        self.session.select(number)
+        self._changed()
+
+    @_guarded
+    def robot(self) -> None:
+        """Let the benchmark's robot click."""
+        click = self.session.robot_click(predict=False)
+        self._changed("" if click else "nothing is wrong any more")
+
+    @_guarded
+    def save(self) -> None:
+        """Write masks and all export formats."""
+        self._changed("saving …")
+        files = self.session.export()
+        self._changed(f"saved {len(files)} files in {files[0].parent.parent}")
+
+    @_guarded
+    def next_image(self) -> None:
+        """Show the next image that can be read."""
+        self._show_image("; ".join(self.session.move(1)))
+
+    @_guarded
+    def previous_image(self) -> None:
+        """Show the previous image that can be read."""
+        self._show_image("; ".join(self.session.move(-1)))
+
+    def next_view(self) -> None:
+        """The next way to show masks."""
+        position = MODES.index(self.parts.view.value)
+        self.parts.view.value = MODES[(position + 1) % len(MODES)]
+
+    def toggle_network(self) -> None:
+        """Show or hide what the network sees."""
+        self.parts.network.value = not self.parts.network.value
+
+    def toggle_help(self) -> None:
+        """Show or hide the keys."""
+        self.parts.help.value = not self.parts.help.value
+
+    @_guarded
+    def zoom_in(self) -> None:
+        """Zoom in around the middle, or around the cross hair."""
+        self._screen.look(self._photo.view.zoomed(1.5, *(self._screen.cursor or ())))
+
+    @_guarded
+    def zoom_out(self) -> None:
+        """Zoom out."""
+        self._screen.look(self._photo.view.zoomed(1 / 1.5, *(self._screen.cursor or ())))
+
+    @_guarded
+    def zoom_out_fully(self) -> None:
+        """Show the whole image."""
+        self._screen.look(View.whole(self.session.size, self._photo.most))
+
+    @_guarded
+    def zoom_to_object(self) -> None:
+        """Zoom to the current object, or to all if none is current."""
+        current, objects = self.session.current, self.session.objects
+        wanted = [current] if current else objects
+        masks = [self.session.mask(target.id) for target in wanted]
+        rows, columns = np.nonzero(np.any(masks, axis=0)) if masks else ((), ())
+        if not len(rows):
+            raise InputError("there is no object to zoom to; click on one first")
+        box = columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
+        self._screen.look(self._photo.view.around(tuple(int(v) for v in box)))
+
+    @_guarded
+    def _choose_image(self, change: dict[str, Any]) -> None:
+        if change["new"] is not None and change["new"] != self.session.index:
+            self.session.go_to(change["new"])
+            self._show_image()
+
+    @_guarded
+    def _add_images(self, change: dict[str, Any]) -> None:
+        for name, data in _uploaded(self.parts.upload):
+            self.session.add_image(name, data)
+            self._show_image()
+
+    @_guarded
+    def _import_mask(self, change: dict[str, Any]) -> None:
+        for name, data in _uploaded(self.parts.import_mask):
+            self.session.start_from(decode(name, data, read_mask) > 0)
+            self._changed(f"object starts from {name}")
+
+    @_guarded
+    def _rename(self, change: dict[str, Any]) -> None:
+        if change["new"].strip():
+            self.session.rename(change["new"])
+            self._screen.refresh()
+
+    @_guarded
+    def _recolor(self, change: dict[str, Any]) -> None:
+        self.session.recolor(change["new"])
+        self._screen.refresh()
+
+    # -- between the user, the session and the network
+
+    def _connect_parts(self) -> None:
+        p = self.parts
+        for name in ("undo", "redo", "reset", "finish", "save", "robot", "delete", "new_object"):
+            getattr(p, name).on_click(lambda _, name=name: getattr(self, name)())
+        for name in ("zoom_in", "zoom_out", "zoom_out_fully", "zoom_to_object"):
+            getattr(p, name).on_click(lambda _, name=name: getattr(self, name)())
+        for name in ("next_image", "previous_image"):
+            getattr(p, name).on_click(lambda _, name=name: getattr(self, name)())
+        for part, action in (
+            (p.images, self._choose_image),
+            (p.name, self._rename),
+            (p.color, self._recolor),
+            (p.upload, self._add_images),
+            (p.import_mask, self._import_mask),
+        ):
+            part.observe(self._by_the_user(action), "value")
+        for part in (p.view, p.opacity, p.network, p.help):
+            part.observe(self._by_the_user(lambda _: self._screen.refresh()), "value")
+        self._screen.on_select = self.select
+        self._photo.on_ready(self._screen.redraw)
+
+    def _by_the_user(self, action: Callable) -> Callable[[dict[str, Any]], None]:
+        """The action, but not for changes that the tool makes itself to show what is the case."""
+
+        def hear(change: dict[str, Any]) -> None:
+            if not self._screen.updating:
+                action(change)
+
+        return hear
+
+    def _show_image(self, message: str = "") -> None:
+        self._screen.show_image()
+        self._changed(message)
+
+    def _changed(self, message: str = "") -> None:
+        self._screen.message = message
+        self._screen.refresh()
+        self._worker.kick()
+
+    def _work(self) -> bool:
+        """One run of the network, if one is due; done beside the notebook by the worker."""
+        if self._prepared != self.session.index:
+            self._prepared = self.session.index
+            self.session.prepare()
+        if self.session.step() is None:
+            return False
+        self._screen.refresh()
+        return True
+
+
+def _uploaded(part: w.FileUpload) -> list[tuple[str, bytes]]:
+    """Names and contents of new files, with ipywidgets 8 and 7; the widget is emptied."""
+    value = part.value
+    if isinstance(value, dict):
+        files = [(name, bytes(item["content"])) for name, item in value.items()]
+        empty: Any = {}
+    else:
+        files = [(item["name"], bytes(item["content"])) for item in value]
+        empty = ()
+    if files:
+        part.value = empty
+    return files
