@@ -18,11 +18,11 @@ from torch import Tensor
 
 from simpleclick_lite import clicks as clicks_module
 from simpleclick_lite import simulation
-from simpleclick_lite.checkpoint import official_name
 from simpleclick_lite.clicks import Click
 from simpleclick_lite.embedding import normalize
 from simpleclick_lite.loss import normalized_focal_loss
 from simpleclick_lite.model import SimpleClick
+from simpleclick_lite.official import official_name
 from simpleclick_lite.predictor import Predictor, State
 
 SINGLE = 1e-4  # absolute, for what is stored as float32

@@ -17,10 +17,11 @@ import torch
 from timm.layers import resample_abs_pos_embed
 from timm.models import VisionTransformer
 
-from simpleclick_lite import checkpoint
-from simpleclick_lite.checkpoint import load_model, save_model, save_official
+from simpleclick_lite import checkpoint, official
+from simpleclick_lite.checkpoint import load_model, save_model
 from simpleclick_lite.errors import InputError
 from simpleclick_lite.model import ModelConfig, SimpleClick, build_model
+from simpleclick_lite.official import save_official
 
 SMALL = ModelConfig(
     image_size=64,
@@ -122,7 +123,7 @@ def test_our_official_file_has_the_published_layout(golden, tmp_path):
     model = load_model(golden / "simpleclick_micro.pth")
     save_official(model, tmp_path / "ours.pth", classes=10)
     ours = torch.load(tmp_path / "ours.pth", weights_only=True)  # no stand-in is needed
-    with torch.serialization.safe_globals(checkpoint._SAFE):
+    with torch.serialization.safe_globals(official.STAND_INS):
         theirs = torch.load(golden / "simpleclick_micro.pth", weights_only=True)
     shapes = [{k: v.shape for k, v in f["state_dict"].items()} for f in (ours, theirs)]
     assert shapes[0] == shapes[1]
@@ -138,7 +139,7 @@ def test_our_official_file_has_the_published_layout(golden, tmp_path):
 
 
 def checkpoint_names(model: SimpleClick) -> list[str]:
-    return [checkpoint.official_name(k) for k in model.state_dict()]
+    return [official.official_name(k) for k in model.state_dict()]
 
 
 @pytest.mark.parametrize(
@@ -490,14 +491,14 @@ def foreign(monkeypatch):
     def cross_entropy(*args) -> None:
         ran.append(args)
 
-    module = types.ModuleType(checkpoint._LOSS_MODULE)
+    module = types.ModuleType(official.LOSS_MODULE)
     for thing in (CrossEntropyLoss, cross_entropy):
-        thing.__module__, thing.__qualname__ = checkpoint._LOSS_MODULE, thing.__name__
+        thing.__module__, thing.__qualname__ = official.LOSS_MODULE, thing.__name__
         setattr(module, thing.__name__, thing)
-    parts = checkpoint._LOSS_MODULE.split(".")
+    parts = official.LOSS_MODULE.split(".")
     for k in range(1, len(parts)):
         monkeypatch.setitem(sys.modules, ".".join(parts[:k]), types.ModuleType(".".join(parts[:k])))
-    monkeypatch.setitem(sys.modules, checkpoint._LOSS_MODULE, module)
+    monkeypatch.setitem(sys.modules, official.LOSS_MODULE, module)
     return module, ran
 
 
@@ -532,7 +533,7 @@ def test_other_names_of_the_known_module_are_refused(small, tmp_path, foreign):
     def other() -> None:
         ran.append("other")
 
-    other.__module__, other.__qualname__ = checkpoint._LOSS_MODULE, "other"
+    other.__module__, other.__qualname__ = official.LOSS_MODULE, "other"
     module.other = other
     path = _official(
         small,
@@ -545,17 +546,17 @@ def test_other_names_of_the_known_module_are_refused(small, tmp_path, foreign):
 
 
 def test_a_pickle_that_builds_attributes_of_a_stand_in_changes_nothing(tmp_path):
-    module, name = checkpoint._LOSS_MODULE, "cross_entropy"
+    module, name = official.LOSS_MODULE, "cross_entropy"
     poison = b"\x80\x02c" + f"{module}\n{name}\n".encode() + b"}(X\x01\x00\x00\x00aK\x01ub."
     _zip_with(tmp_path / "evil.pth", poison)
     with pytest.raises(InputError):
         load_model(tmp_path / "evil.pth")
-    assert not hasattr(checkpoint._placeholder_function, "a")
+    assert not hasattr(official._placeholder_function, "a")
 
 
 def test_the_stand_ins_are_only_known_while_a_file_is_read(golden):
     load_model(golden / "simpleclick_micro12.pth")
-    assert not any(known in checkpoint._SAFE for known in torch.serialization.get_safe_globals())
+    assert not any(known in official.STAND_INS for known in torch.serialization.get_safe_globals())
     with pytest.raises(pickle.UnpicklingError):
         torch.load(golden / "simpleclick_micro12.pth", weights_only=True)
 
