@@ -6,13 +6,15 @@ the pictures here are computed at the canvas' resolution, whatever the size of t
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 
+from .palette import NEGATIVE, POSITIVE
+
 MODES = ("overlay", "outline", "cut-out", "probability")
-POSITIVE, NEGATIVE = "#009e73", "#d55e00"  # green and vermilion: the color-blind see two colors
 LARGEST_SCALE = 40.0  # canvas pixels per image pixel
 
 
@@ -47,12 +49,13 @@ class View:
         """
         height, width = size
         scale = min(most[0] / width, most[1] / height, max(1.0, least / max(size)))
-        return cls(size, max(round(width * scale), 1), max(round(height * scale), 1), scale)
+        # rounded up, so that the last row and column can be clicked
+        return cls(size, math.ceil(width * scale - 1e-6), math.ceil(height * scale - 1e-6), scale)
 
     def to_image(self, x: float, y: float) -> tuple[int, int]:
         """The image pixel (column, row) under a place on the canvas; places outside are clipped."""
-        column = int(np.floor(self.left + x / self.scale))
-        row = int(np.floor(self.top + y / self.scale))
+        column = math.floor(self.left + x / self.scale)
+        row = math.floor(self.top + y / self.scale)
         return min(max(column, 0), self.size[1] - 1), min(max(row, 0), self.size[0] - 1)
 
     def to_canvas(self, x: float, y: float) -> tuple[float, float]:

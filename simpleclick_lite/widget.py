@@ -75,6 +75,7 @@ class ClickTool(w.VBox):
     Attributes:
         session: the objects, clicks and masks.
         canvas: the `MultiCanvas`.
+        connection: where the canvas' events come from.
 
     Raises:
         InputError: no image that can be read, or a folder that cannot be used.
@@ -99,7 +100,8 @@ class ClickTool(w.VBox):
         self._dragged: tuple[float, float] | None = None
         self._prepared: int | None = None
         self._worker = Worker(self._work, self._screen.fail, background=not self.session.strict)
-        helpers, self.disconnect = connect(self.canvas, self)
+        self.connection = connect(self.canvas, self)
+        helpers = [] if self.connection.keys is None else [self.connection.keys]
         super().__init__(arrange(self.parts, self.canvas, helpers))
         self.add_class("click-tool")
         self._connect_parts()
@@ -336,8 +338,7 @@ class ClickTool(w.VBox):
         self._changed(message)
 
     def _changed(self, message: str = "") -> None:
-        self._screen.message = message
-        self._screen.refresh()
+        self._screen.say(message)
         self._worker.kick()
 
     def _work(self) -> bool:

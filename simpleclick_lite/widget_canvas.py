@@ -18,7 +18,8 @@ from ipycanvas import Canvas, MultiCanvas, hold_canvas
 from ipywidgets import Image
 
 from .clicks import Click
-from .overlay import NEGATIVE, POSITIVE, View
+from .overlay import View
+from .palette import NEGATIVE, POSITIVE
 
 DETAIL = 2  # a large photograph is sent with so many pixels per canvas pixel, for zooming in
 RADIUS = 8  # of a click's marker, in canvas pixels

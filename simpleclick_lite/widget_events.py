@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -64,73 +66,74 @@ class Hands(Protocol):
     def key(self, name: str, shift: bool = False) -> None: ...
 
 
-def connect(canvas: MultiCanvas, hands: Hands) -> tuple[list[Widget], Callable[[], None]]:
-    """Send a canvas' events to `hands`.
+@dataclass(frozen=True)
+class Connection:
+    """A canvas whose events go somewhere.
 
-    Args:
-        canvas: events of all its layers.
-        hands: gets them.
-
-    Returns:
-        widgets that must be shown (without a size) for this to work, and a function that ends it.
+    Attributes:
+        mouse: what reports presses: ipyevents' `Event`, or the canvas itself.
+        keys: what reports keys and must be shown for that (it has no size), or None.
+        disconnect: ends it.
     """
+
+    mouse: Widget
+    keys: Widget | None
+    disconnect: Callable[[], None]
+
+
+def connect(canvas: MultiCanvas, hands: Hands) -> Connection:
+    """Send the events of a canvas to `hands`."""
     touch = _Touch(hands)
-    canvas.on_touch_start(touch.start)
-    canvas.on_touch_move(touch.move)
-    canvas.on_touch_end(touch.end)
-    canvas.on_touch_cancel(touch.cancel)
-    canvas.on_mouse_move(hands.drag)
-    end = _connect_mouse(canvas, hands)
+    handlers = [
+        (canvas.on_touch_start, touch.start),
+        (canvas.on_touch_move, touch.move),
+        (canvas.on_touch_end, touch.end),
+        (canvas.on_touch_cancel, touch.cancel),
+        (canvas.on_mouse_move, hands.drag),
+    ]
+    mouse = _mouse_events(canvas)
+    if mouse is not None:
+        handlers.append((mouse.on_dom_event, partial(_dom_event, canvas, hands)))
+    else:
+        handlers += [
+            (canvas.on_mouse_down, lambda x, y: hands.press(x, y)),
+            (canvas.on_mouse_up, lambda x, y: hands.release()),
+            (canvas.on_mouse_out, lambda x, y: hands.release()),
+            (canvas.on_mouse_wheel, lambda dx, dy: hands.wheel(None, None, dy)),
+        ]
     keys = _key_catcher(hands)
     if keys is None:
-        canvas.on_key_down(
-            lambda key, shift, ctrl, meta: _fallback_key(hands, key, shift, ctrl, meta)
-        )
+        handlers.append((canvas.on_key_down, partial(_canvas_key, hands)))
+    for register, handler in handlers:
+        register(handler)
 
     def disconnect() -> None:
-        end()
-        canvas.on_touch_start(touch.start, remove=True)
-        canvas.on_mouse_move(hands.drag, remove=True)
+        for register, handler in handlers:
+            register(handler, remove=True)
+        if keys is not None:
+            keys.close()
 
-    return [keys] if keys is not None else [], disconnect
+    return Connection(canvas if mouse is None else mouse, keys, disconnect)
 
 
-def _connect_mouse(canvas: MultiCanvas, hands: Hands) -> Callable[[], None]:
+def _mouse_events(canvas: MultiCanvas) -> Widget | None:
+    """ipyevents, which knows the button and the Shift key; None where it is not installed."""
     try:
         from ipyevents import Event
     except ImportError:
-
-        def press(x: float, y: float) -> None:
-            hands.press(x, y)
-
-        def release(x: float, y: float) -> None:
-            hands.release()
-
-        def wheel(dx: float, dy: float) -> None:
-            hands.wheel(None, None, dy)
-
-        canvas.on_mouse_down(press)
-        canvas.on_mouse_up(release)
-        canvas.on_mouse_out(release)
-        canvas.on_mouse_wheel(wheel)
-        return lambda: canvas.on_mouse_down(press, remove=True)
-
+        return None
     watched = ["mousedown", "mouseup", "mouseleave", "contextmenu", "wheel"]
-    events = Event(source=canvas, watched_events=watched, prevent_default_action=True)
+    return Event(source=canvas, watched_events=watched, prevent_default_action=True)
 
-    def hear(event: dict[str, Any]) -> None:
-        kind = event.get("type", event.get("event"))
-        if kind == "mousedown":
-            hands.press(
-                *_place(event, canvas), event.get("button", 0), event.get("shiftKey", False)
-            )
-        elif kind in ("mouseup", "mouseleave"):
-            hands.release()
-        elif kind == "wheel":
-            hands.wheel(*_place(event, canvas), event.get("deltaY", 0))
 
-    events.on_dom_event(hear)
-    return lambda: events.on_dom_event(hear, remove=True)
+def _dom_event(canvas: MultiCanvas, hands: Hands, event: dict[str, Any]) -> None:
+    kind = event["type"]
+    if kind == "mousedown":
+        hands.press(*_place(event, canvas), event["button"], event["shiftKey"])
+    elif kind in ("mouseup", "mouseleave"):
+        hands.release()
+    elif kind == "wheel":
+        hands.wheel(*_place(event, canvas), event["deltaY"])
 
 
 def _place(event: dict[str, Any], canvas: MultiCanvas) -> tuple[float, float]:
@@ -183,7 +186,7 @@ def _pair(touches: list[tuple[float, float]]) -> tuple[float, float, float]:
     return (x0 + x1) / 2, (y0 + y1) / 2, math.dist((x0, y0), (x1, y1))
 
 
-def _fallback_key(hands: Hands, key: str, shift: bool, ctrl: bool, meta: bool) -> None:
+def _canvas_key(hands: Hands, key: str, shift: bool, ctrl: bool, meta: bool) -> None:
     if ctrl or meta:
         key = {"z": "Redo" if shift else "Undo", "y": "Redo"}.get(key.lower(), "")
     hands.key(key, shift)

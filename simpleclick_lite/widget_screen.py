@@ -33,7 +33,6 @@ class Screen:
         parts: the controls of `widget_parts.make_parts`.
 
     Attributes:
-        message: said in the status line until the next action.
         cursor: the keyboard's cross hair in canvas pixels, None until it is used.
         updating: whether values of controls are being set by the tool and not by the user.
         on_select: called with the id of an object whose button is pressed.
@@ -41,7 +40,7 @@ class Screen:
 
     def __init__(self, session: ClickSession, photo: PhotoCanvas, parts: SimpleNamespace):
         self.session, self.photo, self.parts = session, photo, parts
-        self.message = ""
+        self._message = ""
         self.cursor: tuple[float, float] | None = None
         self.updating = False
         self.on_select: Callable[[int], None] = lambda number: None
@@ -49,6 +48,7 @@ class Screen:
         self._painted: Any = None  # what is on the middle layer
         self._masks: dict[int, tuple[Any, np.ndarray]] = {}  # object -> what it shows, at the view
         self._network: Any = None
+        self._error = ""
 
     # -- the photograph
 
@@ -104,7 +104,13 @@ class Screen:
                 self._update_network(answer)
             finally:
                 self.updating = False
-            self.parts.status.value = self._status(current, answer, waiting)
+            self.parts.status.value = self._error or self._status(current, answer, waiting)
+
+    def say(self, message: str) -> None:
+        """Bring the page up to date with a message in the status line; an error there is gone."""
+        with self._lock:
+            self._message, self._error = message, ""
+            self.refresh()
 
     def fail(self, error: Exception) -> None:
         """Show an error in the status line: a user's mistake as its sentence alone."""
@@ -112,7 +118,8 @@ class Screen:
         if not isinstance(error, InputError):
             trace = "".join(traceback.format_exception(error))
         with self._lock:
-            self.parts.status.value = error_text(error, trace)
+            self._error = error_text(error, trace)
+            self.parts.status.value = self._error
 
     def _draw(
         self, objects: list[CutObject], current: CutObject | None, answer: Any, waiting: int
@@ -234,6 +241,6 @@ class Screen:
                 parts.append(f"IoU {iou:.3f}")
             if session.folder:
                 parts.append(f"kept in {html.escape(str(session.folder.path))}")
-        if self.message:
-            parts.append(f"<i>{html.escape(self.message)}</i>")
+        if self._message:
+            parts.append(f"<i>{html.escape(self._message)}</i>")
         return f'<span role="status">{" · ".join(parts)}</span>'

@@ -47,11 +47,14 @@ class FakePredictor:
         if self.fail is not None:
             error, self.fail = self.fail, None
             raise error
-        rows, columns = np.mgrid[: self.size[0], : self.size[1]]
         probability = np.zeros(self.size, np.float32)
+        reach = int(self.radius) + 1
         for (x, y), label in zip(points, labels, strict=True):
-            disk = (rows - y) ** 2 + (columns - x) ** 2 <= self.radius**2
-            probability[disk] = 1.0 if label else 0.0
+            left, top = max(int(x) - reach, 0), max(int(y) - reach, 0)
+            part = probability[top : int(y) + reach + 1, left : int(x) + reach + 1]
+            rows, columns = np.mgrid[: part.shape[0], : part.shape[1]]
+            disk = (rows + top - y) ** 2 + (columns + left - x) ** 2 <= self.radius**2
+            part[disk] = 1.0 if label else 0.0
         if previous_mask is not None:
             # a soft trace of the last answer: another previous mask is another probability
             probability = 0.75 * probability + 0.25 * previous_mask.astype(np.float32)
