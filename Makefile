@@ -7,7 +7,7 @@ RUN := $(VENV)/bin/python -m
 READY := $(VENV)/.ready
 WORKERS ?= 2
 # one thread a test process: two of them would otherwise fight for the cores
-TESTS := OMP_NUM_THREADS=1 $(RUN) pytest -n $(WORKERS)
+TESTS := OMP_NUM_THREADS=1 $(RUN) pytest -n $(WORKERS) --dist worksteal
 
 .PHONY: help setup course test check lab release-check
 
