@@ -128,6 +128,14 @@ DATASETS: dict[str, DataSetInfo] = {
         splits=("val", "train"),
         options=("min_area",),
     ),
+    "coco_lvis": DataSetInfo(
+        "COCO+LVIS: the objects of both and COCO's stuff, from an index that is built once",
+        "coco_lvis",
+        BOTH,
+        layouts=(("coco_lvis_index/*/index.json",),),
+        folders=("COCO", "coco", "coco_mini"),
+        splits=("val", "train"),
+    ),
     "sstem": DataSetInfo(
         "ssTEM: mitochondria under the electron microscope",
         "medical",
