@@ -8,7 +8,7 @@ ones, after one channel with the mask of the click before.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -122,22 +122,26 @@ def click_map(
 
 
 def check_clicks(
-    points: Sequence[Sequence[float]],
-    labels: Sequence[int],
+    points: Iterable[Sequence[float]],
+    labels: Iterable[int] | None,
     size: tuple[int, int],
 ) -> list[Click]:
     """Turn what a user gave into clicks, or say in one sentence what is wrong with it.
 
     Args:
         points: (x, y) pairs in pixels of the image.
-        labels: one per point, 1 positive or 0 negative.
+        labels: one per point, 1 positive or 0 negative; None means all positive.
         size: (H, W) of the image.
 
     Raises:
         InputError: no click, lengths that differ, a label other than 0/1, a coordinate that is not
             a number, or a click outside the image.
     """
-    points, labels = list(points), list(labels)
+    try:
+        points = list(points)
+        labels = [1] * len(points) if labels is None else list(labels)
+    except TypeError as error:
+        raise InputError("points and labels must be lists, one entry per click") from error
     if not points:
         raise InputError("no click was given; give at least one point (x, y)")
     if len(points) != len(labels):
@@ -146,8 +150,10 @@ def check_clicks(
     clicks = []
     for point, label in zip(points, labels, strict=True):
         try:
+            if isinstance(point, str):
+                raise TypeError
             x, y = (float(value) for value in point)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise InputError(f"a point is two numbers (x, y), not {point!r}") from error
         if isinstance(label, str) or label not in (0, 1):
             raise InputError(f"label {label!r} is neither 1 (positive) nor 0 (negative)")
