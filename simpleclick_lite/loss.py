@@ -35,7 +35,16 @@ def normalized_focal_loss(
 
     Returns:
         (B,) loss: sum over pixels divided by the number of counted pixels, 0 where all is ignored.
+
+    Raises:
+        ValueError: logits and target of different shapes.
     """
+    if logits.shape != target.shape:  # broadcasting would give a number, and a wrong one
+        raise ValueError(
+            f"logits {tuple(logits.shape)} and target {tuple(target.shape)} must have one shape"
+        )
+    if logits.dtype in (torch.float16, torch.bfloat16):
+        logits = logits.float()  # half precision knows no 1e-12
     counted = target != ignore
     positive = target > 0.5
     if stable:

@@ -128,9 +128,10 @@ class SimpleClick(
             ValueError: shapes that do not belong together.
         """
         _check_shapes(image, points, labels, previous_mask)
+        image = image.to(self.backbone.pos_embed.dtype)  # float64 or half never meets float32
         if previous_mask is None or not self.config.previous_mask:
             previous_mask = torch.zeros_like(image[:, :1])
-        clicks = click_map(points, labels, previous_mask, self.config.disk_radius)
+        clicks = click_map(points, labels, previous_mask.to(image.dtype), self.config.disk_radius)
         return self.segment(normalize(image), clicks)
 
     def segment(self, image: Tensor, clicks: Tensor) -> Tensor:
@@ -232,6 +233,8 @@ def _check_shapes(
 ) -> None:
     if image.ndim != 4 or image.shape[1] != 3:
         raise ValueError(f"image must have shape (B, 3, H, W), not {tuple(image.shape)}")
+    if 0 in image.shape[2:]:
+        raise ValueError(f"image must have at least one pixel, not shape {tuple(image.shape)}")
     if not image.is_floating_point():
         raise ValueError(f"image must be float in [0, 1], not {image.dtype}; divide by 255")
     batch = image.shape[0]
