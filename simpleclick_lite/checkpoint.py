@@ -75,7 +75,8 @@ def save_model(model: SimpleClick, folder: str | Path) -> None:
     folder = Path(folder)
     state = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
     with atomic_path(folder / "model.safetensors") as temporary:
-        safetensors.torch.save_file(state, temporary, metadata={"format": "pt"})
+        # not save_file: it makes the file anew, readable by its owner alone
+        temporary.write_bytes(safetensors.torch.save(state, metadata={"format": "pt"}))
     write_json(folder / "config.json", {"format": FORMAT, "config": asdict(model.config)})
 
 
