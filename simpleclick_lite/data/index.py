@@ -149,12 +149,13 @@ def _write_tables(folder: Path, images: Iterable[IndexedImage]) -> dict:
             image_rows += row.tobytes()
             text = image.name.encode("utf-8")
             names += name_file.write(text)
-            for entry in image.objects:
+            rows = np.zeros(len(image.objects), OBJECT)
+            for i, entry in enumerate(image.objects):
                 kind = KINDS.index(entry.kind)
-                row = np.array((kind, entry.parent, entry.box, entry.area, runs), OBJECT)
-                object_rows += row.tobytes()
-                run_file.write(entry.runs.astype("<u2").tobytes())
+                rows[i] = (kind, entry.parent, entry.box, entry.area, runs)
+                run_file.write(entry.runs.astype("<u2", copy=False))
                 runs += len(entry.runs)
+            object_rows += rows.tobytes()
             objects += len(image.objects)
     # one row more, so that row i + 1 always says where row i ends
     image_rows += np.array((-1, (0, 0), objects, names), IMAGE).tobytes()

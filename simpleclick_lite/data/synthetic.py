@@ -16,6 +16,7 @@ import numpy as np
 
 from ..errors import InputError
 from .base import Records, Sample, Scene
+from .light import cast_shadow, lighten, photograph
 from .shapes import SHAPES, random_shape
 from .textures import Style, blend, paint, random_style, scale, similar_style
 
@@ -137,7 +138,7 @@ def _compose(rng: np.random.Generator, size: int):
     place = {old: new for new, old in enumerate(keep)}
     # a part whose object hides almost everywhere, or that is all one sees of it, is no part
     keep_parents = [place.get(parents[i], -1) for i in keep]
-    image = _camera(rng, _light(rng, canvas))
+    image = photograph(rng, lighten(rng, canvas))
     return image, [masks[i] for i in keep], [kinds[i] for i in keep], keep_parents
 
 
@@ -201,7 +202,7 @@ def _add_object(
     if len(parts) == 1 and rng.random() < 0.35:
         parts = [cover, _divide(rng, cover, box)]
     if rng.random() < 0.4:
-        _cast_shadow(rng, canvas, cover, box)
+        cast_shadow(rng, canvas, cover, box)
     several = len(parts) > 1 and rng.random() < 0.75
     surface = _surface(rng, parts, style, box, several)
     x, y, width, height = box
@@ -264,58 +265,3 @@ def _surface(rng, parts, style: Style, box: tuple[int, int, int, int], several: 
         far = ((xx - spot[0]) ** 2 + (yy - spot[1]) ** 2) / reach
         surface += (rng.uniform(40, 160) * np.exp(-far)).astype(np.float32)[..., None]
     return surface
-
-
-def _cast_shadow(
-    rng, canvas: np.ndarray, cover: np.ndarray, box: tuple[int, int, int, int]
-) -> None:
-    """Darken the ground where the object keeps the light away."""
-    radius = max(box[2], box[3])
-    dx, dy = rng.uniform(-0.25, 0.25, 2) * radius
-    matrix = np.float32([[1, 0, dx], [0, 1, abs(dy)]])
-    shadow = cv2.warpAffine(cover, matrix, cover.shape[::-1])
-    side = int(radius * rng.uniform(0.02, 0.15)) * 2 + 1
-    shadow = cv2.blur(cv2.blur(shadow, (side, side)), (side, side))
-    scale(canvas, 1 - np.float32(rng.uniform(0.2, 0.65) / 255) * shadow)
-
-
-def _light(rng: np.random.Generator, canvas: np.ndarray) -> np.ndarray:
-    """Uneven light over the whole picture, and shadows whose borders belong to nobody."""
-    size = canvas.shape[0]
-    if rng.random() < 0.5:
-        corners = (1 + rng.normal(0, 0.18, (2, 2))).astype(np.float32)
-        scale(canvas, cv2.resize(corners, (size, size)))
-    if rng.random() < 0.2:
-        shadow = random_shape(rng, size, rng.uniform(0, size, 2), size * rng.uniform(0.2, 0.6))[0]
-        side = int(size * rng.uniform(0.004, 0.05)) * 2 + 1
-        shadow = cv2.blur(shadow, (side, side))
-        scale(canvas, 1 - np.float32(rng.uniform(0.15, 0.5) / 255) * shadow)
-    return canvas
-
-
-def _camera(rng: np.random.Generator, canvas: np.ndarray) -> np.ndarray:
-    """Exposure, blur, noise and compression. Returns (S, S, 3) uint8."""
-    size = canvas.shape[0]
-    gain = np.exp(rng.normal(0, 0.12)) * np.exp(rng.normal(0, 0.04, 3))
-    canvas *= np.tile(gain.astype(np.float32), size)[None].reshape(1, size, 3)
-    canvas += np.float32(rng.normal(0, 8))
-    if rng.random() < 0.1:
-        canvas = cv2.transform(canvas, np.full((3, 3), 1 / 3, np.float32))
-    blur = rng.random()
-    if blur < 0.5:
-        canvas = cv2.GaussianBlur(canvas, (0, 0), rng.uniform(0.4, 1.2) * size / 224 + 0.05)
-    elif blur < 0.6:  # moved
-        kernel = np.zeros((7, 7), np.float32)
-        dx, dy = rng.integers(-3, 4, 2).tolist()
-        cv2.line(kernel, (3 - dx, 3 - dy), (3 + dx, 3 + dy), 1)
-        canvas = cv2.filter2D(canvas, -1, kernel / kernel.sum())
-    if rng.random() < 0.6:
-        strength = min(rng.gamma(1.5, 3), 24)
-        noise = rng.integers(-128, 128, canvas.shape, dtype=np.int8)
-        canvas = canvas + noise * np.float32(strength / 74)
-    image = cv2.convertScaleAbs(np.maximum(canvas, 0, out=canvas))
-    if rng.random() < 0.35:
-        quality = int(rng.integers(30, 95))
-        coded = cv2.imencode(".jpg", image, (cv2.IMWRITE_JPEG_QUALITY, quality))[1]
-        image = cv2.imdecode(coded, cv2.IMREAD_COLOR)
-    return image
