@@ -1,125 +1,450 @@
-"""Augmentation of training scenes."""
+"""Augmentation of training scenes: torchvision v2 transforms on tv_tensors.
+
+Explained in notebooks/09_training.ipynb. Two habits differ from torchvision's own transforms, so
+all of these are subclasses of ours:
+
+- Randomness comes from a `numpy.random.Generator` that travels with the sample, under the key
+  "rng". The same sample is then the same everywhere, whatever ran before it in the process.
+- A geometric transform says which matrix it is. `Geometry` multiplies the matrices of a chain and
+  resamples once: one interpolation instead of three, and no pixel is computed that the crop throws
+  away.
+
+A sample is a dict: {"image": Image (3, H, W) uint8, "layers": Mask (L, H, W) uint8, "rng": …}, and
+may hold a "box": BoundingBoxes (1, 4) of the object that the crop should show.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import functools
+import math
 from typing import Any
 
 import cv2
 import numpy as np
+import torch
+from torchvision import tv_tensors
+from torchvision.transforms import v2
 
-from .cache import CachedScene
+from ..errors import InputError
+
+MAX_CHANNELS = 4  # of one call of OpenCV's warp
 
 
-@dataclass(frozen=True, eq=False)
-class Augmented:
-    """A scene cut and resized to the training size.
+class Keyed(v2.Transform):
+    """A transform whose randomness is the sample's own: the numpy Generator under "rng"."""
 
-    Attributes:
-        image: (S, S, 3) uint8 RGB.
-        layers: (S, S, L) uint8, see `CachedScene`.
-        scene: what it was made from.
-        ignored: (S, S) bool or None.
+    def draw(self, rng: np.random.Generator, size: tuple[int, int], box: np.ndarray | None) -> dict:
+        """Choose the parameters for one sample.
+
+        Args:
+            rng: the sample's source of randomness.
+            size: (H, W) of the sample before this transform.
+            box: x0, y0, x1, y1 of the wanted object, or None.
+        """
+        raise NotImplementedError
+
+    def forward(self, sample: dict[str, Any]) -> dict[str, Any]:
+        """Draw once, then transform every entry of the sample."""
+        size = (sample["image"].shape[-2], sample["image"].shape[-1])
+        box = sample["box"].numpy().reshape(4) if "box" in sample else None
+        params = self.draw(sample["rng"], size, box)
+        return {key: self.transform(value, params) for key, value in sample.items()}
+
+    def probably(self, rng: np.random.Generator, p: float) -> bool:
+        """True with probability p; always draws, so that the stream does not depend on p."""
+        return bool(rng.random() < p)
+
+
+def shift(x: float, y: float) -> np.ndarray:
+    """The (3, 3) matrix that moves by x to the right and y down."""
+    return np.array([[1, 0, x], [0, 1, y], [0, 0, 1.0]])
+
+
+def stretch(x: float, y: float) -> np.ndarray:
+    """The (3, 3) matrix that scales pixel areas: the corner of the image, (-0.5, -0.5), stays."""
+    return np.array([[x, 0, (x - 1) / 2], [0, y, (y - 1) / 2], [0, 0, 1.0]])
+
+
+class Geometric(Keyed):
+    """A transform that is a matrix: pixel (x, y, 1) of the sample -> pixel of the result."""
+
+    def place(
+        self, rng: np.random.Generator, size: tuple[int, int], box: np.ndarray | None
+    ) -> tuple[np.ndarray, tuple[int, int]]:
+        """Choose the matrix (3, 3) and the (H, W) of the result; arguments as in `draw`."""
+        raise NotImplementedError
+
+    def draw(self, rng: np.random.Generator, size: tuple[int, int], box: np.ndarray | None) -> dict:
+        """The matrix and the new size."""
+        matrix, new_size = self.place(rng, size, box)
+        return {"matrix": matrix, "size": new_size}
+
+    def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
+        """Resample images bilinearly and masks to the nearest pixel, zeros outside; move boxes."""
+        matrix, size = params["matrix"], params["size"]
+        if isinstance(inpt, tv_tensors.Image):
+            return tv_tensors.Image(_warp(inpt, matrix, size, cv2.INTER_LINEAR))
+        if isinstance(inpt, tv_tensors.Mask):
+            return tv_tensors.Mask(_warp(inpt, matrix, size, cv2.INTER_NEAREST))
+        if isinstance(inpt, tv_tensors.BoundingBoxes):
+            moved = move_box(inpt.numpy().reshape(4), matrix)
+            return tv_tensors.BoundingBoxes(moved[None], format="XYXY", canvas_size=size)
+        return inpt
+
+
+def move_box(box: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """The box around a moved box; x0, y0, x1, y1 are pixel borders (x1 and y1 not included)."""
+    x0, y0, x1, y1 = box - 0.5
+    corners = np.array([[x0, y0, 1], [x1, y0, 1], [x0, y1, 1], [x1, y1, 1]]) @ matrix[:2].T + 0.5
+    return np.concatenate([corners.min(0), corners.max(0)])
+
+
+def _warp(x: torch.Tensor, matrix: np.ndarray, size: tuple[int, int], how: int) -> torch.Tensor:
+    """(C, H, W) -> (C, *size), memory stays channels-last."""
+    array = x.permute(1, 2, 0).numpy()
+    channels = array.shape[2]
+    if channels == 0:
+        return torch.zeros((0, *size), dtype=x.dtype)
+    window = _window(matrix, size, array.shape[:2])
+    parts = []
+    for start in range(0, channels, MAX_CHANNELS):
+        part = array[..., start : start + MAX_CHANNELS]
+        part = part[..., 0] if part.shape[2] == 1 else part
+        if window is not None:
+            x0, y0, x1, y1 = window
+            part = part[y0:y1, x0:x1]
+            if part.shape[:2] != size:
+                shrinks = how == cv2.INTER_LINEAR and part.shape[0] > 1.5 * size[0]
+                method = cv2.INTER_AREA if shrinks else how
+                part = cv2.resize(part, size[::-1], interpolation=method)
+            part = part[:: int(np.sign(matrix[1, 1])), :: int(np.sign(matrix[0, 0]))]
+        else:
+            inverse = np.linalg.inv(matrix)[:2]
+            part = cv2.warpAffine(part, inverse, size[::-1], flags=how | cv2.WARP_INVERSE_MAP)
+        parts.append(part[..., None] if part.ndim == 2 else part)
+    joined = parts[0] if len(parts) == 1 else np.concatenate(parts, -1)
+    return torch.from_numpy(np.ascontiguousarray(joined)).permute(2, 0, 1)
+
+
+def _window(
+    matrix: np.ndarray, size: tuple[int, int], source: tuple[int, int]
+) -> tuple[int, int, int, int] | None:
+    """The window of the source that a scale, flip and shift fills the result with.
+
+    OpenCV resizes several times faster than it warps. The window is rounded to whole pixels, which
+    moves a random crop by at most half a pixel. None where the chain turns, or where the result
+    shows more than the source.
+    """
+    if matrix[0, 1] or matrix[1, 0]:
+        return None
+    corners = np.array([[-0.5, -0.5, 1], [size[1] - 0.5, size[0] - 0.5, 1]])
+    ends = np.rint(corners @ np.linalg.inv(matrix)[:2].T + 0.5).astype(int)
+    (left, top), (right, bottom) = ends.min(0), ends.max(0)
+    if left < 0 or top < 0 or right > source[1] or bottom > source[0]:
+        return None
+    return left, top, max(right, left + 1), max(bottom, top + 1)
+
+
+class Geometry(Geometric):
+    """A chain of geometric transforms, resampled once.
+
+    Args:
+        steps: applied in this order.
     """
 
-    image: np.ndarray
-    layers: np.ndarray
-    scene: CachedScene
-    ignored: np.ndarray | None
+    def __init__(self, *steps: Geometric):
+        super().__init__()
+        self.steps = torch.nn.ModuleList(steps)
 
-    @property
-    def name(self) -> str:
-        """The scene's name."""
-        return self.scene.name
-
-    def mask(self, index: int) -> np.ndarray:
-        """(S, S) bool of one object."""
-        return self.layers[..., self.scene.layer[index]] == self.scene.label[index]
-
-    def areas(self) -> np.ndarray:
-        """(K,) pixels of each object in the crop."""
-        counts = [
-            np.bincount(self.layers[..., i].ravel(), minlength=256)
-            for i in range(self.layers.shape[-1])
-        ]
-        if not counts:
-            return np.zeros(0, np.int64)
-        return np.stack(counts)[self.scene.layer, self.scene.label]
-
-    def others(self, target: np.ndarray) -> np.ndarray:
-        """(S, S) bool: pixels of any object that are not in the target."""
-        return self.layers.any(-1) & (target == 0)
+    def place(self, rng, size, box):
+        """The product of all matrices."""
+        total = np.eye(3)
+        for step in self.steps:
+            moved = None if box is None else move_box(box, total)
+            matrix, size = step.place(rng, size, moved)
+            total = matrix @ total
+        return total, size
 
 
-def augment_scene(
-    scene: CachedScene, config: Any, wanted: int | None, rng: np.random.Generator
-) -> Augmented:
-    """Cut a random crop of the scene, change its colors."""
-    box = zoom_box(scene, wanted, rng)
-    x0, y0, x1, y1 = box
-    size = (config.image_size, config.image_size)
-    flip = rng.random() < 0.5
-    shrinks = min(x1 - x0, y1 - y0) > 1.5 * config.image_size
-    image = cv2.resize(
-        scene.image[y0:y1, x0:x1],
-        size,
-        interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR,
-    )
-    layers = scene.layers[y0:y1, x0:x1]
-    if layers.shape[-1]:
-        layers = np.ascontiguousarray(layers)
-        layers = cv2.resize(layers, size, interpolation=cv2.INTER_NEAREST)
-        layers = layers.reshape(*size, -1)
-    else:
-        layers = np.zeros((*size, 0), np.uint8)
-    ignored = None
-    if scene.ignored is not None:
-        ignored = scene.ignored[y0:y1, x0:x1].astype(np.uint8)
-        ignored = cv2.resize(ignored, size, interpolation=cv2.INTER_NEAREST) > 0
-    if flip:
-        image, layers = image[:, ::-1], layers[:, ::-1]
-        ignored = None if ignored is None else ignored[:, ::-1]
-    image = cv2.LUT(np.ascontiguousarray(image), color_table(rng))
-    if rng.random() < 0.05:
-        gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-        image = cv2.cvtColor(gray, cv2.COLOR_GRAY2RGB)
-    return Augmented(image, np.ascontiguousarray(layers), scene, ignored)
+class UniformScale(Geometric):
+    """One random scale for both axes, uniform between `low` and `high`."""
+
+    def __init__(self, low: float, high: float):
+        super().__init__()
+        self.low, self.high = low, high
+
+    def place(self, rng, size, box):
+        """Height and width are rounded to whole pixels."""
+        scale = rng.uniform(self.low, self.high)
+        new = (max(1, round(size[0] * scale)), max(1, round(size[1] * scale)))
+        return stretch(new[1] / size[1], new[0] / size[0]), new
 
 
-def zoom_box(
-    scene: CachedScene, wanted: int | None, rng: np.random.Generator
-) -> tuple[int, int, int, int]:
-    """A crop as the predictor would make it: the whole image, or a box around the object."""
-    height, width = scene.image.shape[:2]
-    if wanted is None or rng.random() < 0.4:
-        # the whole image, or most of it
-        share = rng.uniform(0.7, 1.0) if rng.random() < 0.5 else 1.0
-        w, h = share * width, share * height
-        x0, y0 = rng.uniform(0, width - w), rng.uniform(0, height - h)
-    else:
-        left, top, right, bottom = scene.boxes[wanted]
-        factor = np.exp(rng.uniform(np.log(1.1), np.log(3.0)))
-        w, h = (right - left) * factor, (bottom - top) * factor
-        longest = max(w, h)
-        least = max(32.0, longest * rng.uniform(0.4, 1.0))
-        w, h = min(max(w, least), width), min(max(h, least), height)
-        # the object's box stays inside, anywhere
-        cx, cy = (left + right) / 2, (top + bottom) / 2
-        slack_x, slack_y = (w - (right - left)) / 2, (h - (bottom - top)) / 2
-        x0 = cx - w / 2 + rng.uniform(-1, 1) * abs(slack_x)
-        y0 = cy - h / 2 + rng.uniform(-1, 1) * abs(slack_y)
-    x0, y0 = min(max(x0, 0), width - w), min(max(y0, 0), height - h)
-    x0, y0 = int(x0), int(y0)
-    return x0, y0, min(width, max(x0 + 2, round(x0 + w))), min(height, max(y0 + 2, round(y0 + h)))
+class HorizontalFlip(Geometric):
+    """Left and right swapped with probability `p`."""
+
+    def __init__(self, p: float = 0.5):
+        super().__init__()
+        self.p = p
+
+    def place(self, rng, size, box):
+        """x becomes W - 1 - x."""
+        matrix = np.eye(3)
+        if self.probably(rng, self.p):
+            matrix = np.array([[-1, 0, size[1] - 1], [0, 1, 0], [0, 0, 1.0]])
+        return matrix, size
 
 
-def color_table(rng: np.random.Generator) -> np.ndarray:
-    """Brightness, contrast and a shift of each channel as one (256, 1, 3) uint8 table."""
-    values = np.arange(256, dtype=np.float32)[:, None].repeat(3, 1)
-    if rng.random() < 0.75:
-        contrast, brightness = rng.uniform(-0.15, 0.4), rng.uniform(-0.25, 0.25)
-        values = values * (1 + contrast) + 255 * brightness
-        values = np.clip(values, 0, 255)
-    if rng.random() < 0.75:
-        values = values + rng.uniform(-10, 10, 3)
-    return np.clip(np.rint(values), 0, 255).astype(np.uint8)[:, None]
+class AnyFlip(Geometric):
+    """With probability `p` one of: upside down, left and right swapped, both; equally likely."""
+
+    def __init__(self, p: float = 0.5):
+        super().__init__()
+        self.p = p
+
+    def place(self, rng, size, box):
+        """A diagonal of signs."""
+        flips = self.probably(rng, self.p)
+        kind = int(rng.integers(3))
+        x, y = ((1, -1), (-1, 1), (-1, -1))[kind] if flips else (1, 1)
+        across, down = (size[1] - 1 if x < 0 else 0), (size[0] - 1 if y < 0 else 0)
+        return np.array([[x, 0, across], [0, y, down], [0, 0, 1.0]]), size
+
+
+class QuarterTurns(Geometric):
+    """With probability `p` 0 to 3 quarter turns, equally likely."""
+
+    def __init__(self, p: float = 0.5):
+        super().__init__()
+        self.p = p
+
+    def place(self, rng, size, box):
+        """Counterclockwise, as numpy.rot90."""
+        turns = int(rng.integers(4)) * self.probably(rng, self.p)
+        matrix = np.eye(3)
+        for _ in range(turns):
+            turn = np.array([[0, 1, 0], [-1, 0, size[1] - 1], [0, 0, 1.0]])
+            matrix, size = turn @ matrix, size[::-1]
+        return matrix, size
+
+
+class ShiftRotate(Geometric):
+    """With probability `p` a small shift and rotation around the centre; zeros come in."""
+
+    def __init__(self, shift_limit: float = 0.03, rotate_limit: float = 3.0, p: float = 0.75):
+        super().__init__()
+        self.shift_limit, self.rotate_limit, self.p = shift_limit, rotate_limit, p
+
+    def place(self, rng, size, box):
+        """Shift as a share of the sides, angle in degrees."""
+        applies = self.probably(rng, self.p)
+        angle = math.radians(rng.uniform(-self.rotate_limit, self.rotate_limit))
+        across, down = rng.uniform(-self.shift_limit, self.shift_limit, 2)
+        if not applies:
+            return np.eye(3), size
+        height, width = size
+        c, s = math.cos(angle), math.sin(angle)
+        turn = np.array([[c, s, 0], [-s, c, 0], [0, 0, 1.0]])
+        x, y = (width - 1) / 2, (height - 1) / 2
+        return shift(x + across * width, y + down * height) @ turn @ shift(-x, -y), size
+
+
+class PadIfNeeded(Geometric):
+    """Zeros around a sample that is smaller than `side`, which stays in the middle."""
+
+    def __init__(self, side: int):
+        super().__init__()
+        self.side = side
+
+    def place(self, rng, size, box):
+        """An odd pixel goes to the right and the bottom."""
+        more = [max(0, self.side - s) for s in size]
+        return shift(more[1] // 2, more[0] // 2), (size[0] + more[0], size[1] + more[1])
+
+
+class RandomCrop(Geometric):
+    """A square of `side` pixels, anywhere inside."""
+
+    def __init__(self, side: int):
+        super().__init__()
+        self.side = side
+
+    def place(self, rng, size, box):
+        """Needs a sample at least as large as the square."""
+        top = int(rng.integers(max(0, size[0] - self.side) + 1))
+        left = int(rng.integers(max(0, size[1] - self.side) + 1))
+        return shift(-left, -top), (self.side, self.side)
+
+
+class ZoomCrop(Geometric):
+    """A crop like those that the predictor shows the network, resized to a square.
+
+    At the first click the predictor shows the whole image, later a box around the object, both
+    without keeping the aspect. So does this: the whole image or most of it, or a box that holds the
+    wanted object and up to three times its size.
+
+    Args:
+        side: of the square in pixels.
+        whole: probability of the whole image or most of it.
+    """
+
+    def __init__(self, side: int, whole: float = 0.4):
+        super().__init__()
+        self.side, self.whole = side, whole
+
+    def place(self, rng, size, box):
+        """The box begins and ends at pixel borders."""
+        height, width = size
+        if self.probably(rng, self.whole) or box is None:
+            share = rng.uniform(0.7, 1.0) if self.probably(rng, 0.5) else 1.0
+            w, h = share * width, share * height
+            x0, y0 = rng.uniform(0, width - w), rng.uniform(0, height - h)
+        else:
+            left, top, right, bottom = box
+            factor = math.exp(rng.uniform(math.log(1.1), math.log(3.0)))
+            w, h = (right - left) * factor, (bottom - top) * factor
+            least = max(self.side / 2, max(w, h) * rng.uniform(0.4, 1.0))
+            w, h = min(max(w, least), width), min(max(h, least), height)
+            # the object stays inside, anywhere
+            x0 = (left + right - w) / 2 + rng.uniform(-0.5, 0.5) * abs(w - (right - left))
+            y0 = (top + bottom - h) / 2 + rng.uniform(-0.5, 0.5) * abs(h - (bottom - top))
+            x0, y0 = min(max(x0, 0), width - w), min(max(y0, 0), height - h)
+        x0, y0 = int(x0), int(y0)
+        x1 = min(width, max(x0 + 2, round(x0 + w)))
+        y1 = min(height, max(y0 + 2, round(y0 + h)))
+        scale = stretch(self.side / (x1 - x0), self.side / (y1 - y0))
+        return scale @ shift(-x0, -y0), (self.side, self.side)
+
+
+class SquareResize(Geometric):
+    """The whole image as a square of `side` pixels, nothing random."""
+
+    def __init__(self, side: int):
+        super().__init__()
+        self.side = side
+
+    def place(self, rng, size, box):
+        """The aspect is not kept."""
+        return stretch(self.side / size[1], self.side / size[0]), (self.side, self.side)
+
+
+class ColorTable(Keyed):
+    """A transform that maps each channel's 256 values: (256, 3) float -> (256, 3) float."""
+
+    def table(self, rng: np.random.Generator, values: np.ndarray) -> np.ndarray:
+        """Choose the new values, 0 … 255, of what are `values` now."""
+        raise NotImplementedError
+
+    def draw(self, rng, size, box):
+        """A (256, 1, 3) uint8 table."""
+        values = np.arange(256, dtype=np.float32)[:, None].repeat(3, 1)
+        values = np.rint(np.clip(self.table(rng, values), 0, 255))
+        return {"table": values.astype(np.uint8)[:, None]}
+
+    def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
+        """Look every pixel up."""
+        if not isinstance(inpt, tv_tensors.Image):
+            return inpt
+        array = np.ascontiguousarray(inpt.permute(1, 2, 0).numpy())
+        return tv_tensors.Image(torch.from_numpy(cv2.LUT(array, params["table"])).permute(2, 0, 1))
+
+
+class Colors(ColorTable):
+    """A chain of color tables, looked up once."""
+
+    def __init__(self, *steps: ColorTable):
+        super().__init__()
+        self.steps = torch.nn.ModuleList(steps)
+
+    def table(self, rng, values):
+        """One after the other; each clips."""
+        for step in self.steps:
+            values = np.clip(step.table(rng, values), 0, 255)
+        return values
+
+
+class BrightnessContrast(ColorTable):
+    """With probability `p`: times 1 + contrast, plus brightness as a share of 255.
+
+    torchvision's ColorJitter multiplies brightness and takes contrast around the mean; the
+    published recipe adds brightness and takes contrast around zero.
+    """
+
+    def __init__(
+        self,
+        brightness: tuple[float, float] = (-0.25, 0.25),
+        contrast: tuple[float, float] = (-0.15, 0.4),
+        p: float = 0.75,
+    ):
+        super().__init__()
+        self.brightness, self.contrast, self.p = brightness, contrast, p
+
+    def table(self, rng, values):
+        """Both limits are uniform."""
+        applies = self.probably(rng, self.p)
+        factor, more = 1 + rng.uniform(*self.contrast), 255 * rng.uniform(*self.brightness)
+        return values * factor + more if applies else values
+
+
+class RGBShift(ColorTable):
+    """With probability `p` a uniform shift of each channel by up to `limit` of 255."""
+
+    def __init__(self, limit: float = 10, p: float = 0.75):
+        super().__init__()
+        self.limit, self.p = limit, p
+
+    def table(self, rng, values):
+        """One real number per channel."""
+        applies = self.probably(rng, self.p)
+        more = rng.uniform(-self.limit, self.limit, 3)
+        return values + more.astype(np.float32) if applies else values
+
+
+class Gray(Keyed):
+    """With probability `p` a photograph without color."""
+
+    def __init__(self, p: float = 0.05):
+        super().__init__()
+        self.p = p
+
+    def draw(self, rng, size, box):
+        """Whether."""
+        return {"gray": self.probably(rng, self.p)}
+
+    def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
+        """Three equal channels."""
+        if not (params["gray"] and isinstance(inpt, tv_tensors.Image)):
+            return inpt
+        array = np.ascontiguousarray(inpt.permute(1, 2, 0).numpy())
+        gray = cv2.cvtColor(cv2.cvtColor(array, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+        return tv_tensors.Image(torch.from_numpy(gray).permute(2, 0, 1))
+
+
+def _published_colors() -> Colors:
+    return Colors(BrightnessContrast(), RGBShift())
+
+
+@functools.lru_cache(maxsize=32)
+def pipeline(name: str, side: int) -> v2.Transform:
+    """The augmentation of a recipe.
+
+    Args:
+        name: "sbd" and "cocolvis" as published; "zoom", crops as the predictor makes them; "none",
+            the whole image resized.
+        side: of the square result in pixels.
+
+    Raises:
+        InputError: another name.
+    """
+    crop = (PadIfNeeded(side), RandomCrop(side))
+    if name == "sbd":
+        moves = (UniformScale(0.75, 1.25), AnyFlip(), QuarterTurns(), ShiftRotate(), *crop)
+        return v2.Compose([Geometry(*moves), _published_colors()])
+    if name == "cocolvis":
+        moves = (UniformScale(0.75, 1.40), HorizontalFlip(), *crop)
+        return v2.Compose([Geometry(*moves), _published_colors()])
+    if name == "zoom":
+        return v2.Compose([Geometry(ZoomCrop(side), HorizontalFlip()), _published_colors(), Gray()])
+    if name == "none":
+        return SquareResize(side)
+    raise InputError(f"augmentation {name!r} is not one of sbd, cocolvis, zoom, none")

@@ -9,18 +9,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
+from torchvision import tv_tensors
 
 from ..clicks import Click, pad_clicks
 from ..errors import InputError
 from ..simulation import start_clicks
 from . import dataset_info, open_scenes
-from .augmentation import Augmented, augment_scene
+from .augmentation import pipeline
 from .cache import CachedScene, SceneCache
 
 TRIES = 10  # augmentations drawn for one sample before another scene is taken
@@ -195,9 +196,43 @@ class TrainingSamples(Dataset):
         )
 
 
+def augment(
+    scene: CachedScene, config: SamplingConfig, wanted: int | None, rng: np.random.Generator
+) -> CachedScene:
+    """The scene after a random augmentation, (S, S) pixels; its areas are counted anew.
+
+    Args:
+        scene: what to augment.
+        config: `augmentation` and `image_size` are read.
+        wanted: the object a zooming crop should show.
+        rng: source of randomness.
+    """
+    layers = scene.layers
+    if scene.ignored is not None:
+        layers = np.concatenate([layers, scene.ignored[..., None].view(np.uint8)], -1)
+    given = {
+        "image": tv_tensors.Image(torch.from_numpy(scene.image).permute(2, 0, 1)),
+        "layers": tv_tensors.Mask(torch.from_numpy(layers).permute(2, 0, 1)),
+        "rng": rng,
+    }
+    if wanted is not None:
+        given["box"] = tv_tensors.BoundingBoxes(
+            scene.boxes[wanted][None], format="XYXY", canvas_size=scene.image.shape[:2]
+        )
+    made = pipeline(config.augmentation, config.image_size)(given)
+    layers = made["layers"].permute(1, 2, 0).numpy()
+    ignored = None
+    if scene.ignored is not None:
+        layers, ignored = layers[..., :-1], layers[..., -1] > 0
+    counts = [np.bincount(layers[..., i].ravel(), minlength=256) for i in range(layers.shape[2])]
+    areas = np.stack(counts)[scene.layer, scene.label] if counts else scene.areas
+    image = np.ascontiguousarray(made["image"].permute(1, 2, 0).numpy())
+    return replace(scene, image=image, layers=layers, ignored=ignored, areas=areas)
+
+
 def draw_sample(
     scene: CachedScene, config: SamplingConfig, rng: np.random.Generator
-) -> tuple[Augmented, np.ndarray, np.ndarray] | None:
+) -> tuple[CachedScene, np.ndarray, np.ndarray] | None:
     """Augment a scene and choose what is to be found in it.
 
     As published, an augmentation without any object is drawn again, except with probability
@@ -212,14 +247,13 @@ def draw_sample(
     able = candidates(scene, config, rng)
     for _ in range(TRIES):
         wanted = int(rng.choice(able)) if len(able) else None
-        augmented = augment_scene(scene, config, wanted, rng)
-        areas = augmented.areas()
-        visible = [k for k in able if areas[k] >= config.min_area]
+        augmented = augment(scene, config, wanted, rng)
+        visible = [k for k in able if augmented.areas[k] >= config.min_area]
         if not visible:
             if rng.random() < config.background:
                 target = np.zeros(augmented.layers.shape[:2], np.int8)
                 _ignore(augmented, target)
-                return augmented, target, augmented.others(target)
+                return augmented, target, _others(augmented, target)
             continue
         chosen = [wanted if wanted in visible else int(rng.choice(visible))]
         if len(visible) > 1 and rng.random() < config.merge:
@@ -228,7 +262,7 @@ def draw_sample(
         for k in chosen:
             target[augmented.mask(k)] = 1
         _ignore(augmented, target)
-        return augmented, target, augmented.others(target)
+        return augmented, target, _others(augmented, target)
     return None
 
 
@@ -243,6 +277,11 @@ def candidates(scene: CachedScene, config: SamplingConfig, rng: np.random.Genera
     return np.array(able, np.int64)
 
 
-def _ignore(augmented: Augmented, target: np.ndarray) -> None:
+def _others(scene: CachedScene, target: np.ndarray) -> np.ndarray:
+    """(H, W) bool: pixels of any object that are not in the target."""
+    return scene.layers.any(-1) & (target == 0)
+
+
+def _ignore(augmented: CachedScene, target: np.ndarray) -> None:
     if augmented.ignored is not None:
         target[augmented.ignored & (target == 0)] = -1
