@@ -1,12 +1,12 @@
-"""Outlines of the embedded data set `photos`: from hand-drawn corners to the rings that are stored.
+"""Outlines of the embedded data set `photos`: from hand-drawn corners to the stored rings.
 
-Every object of simpleclick_lite/data/photos/*.json keeps what was drawn by hand (`drawn`), how it was
-refined (`method`), and the result (`rings`), which is all that the package reads.
+Every object of simpleclick_lite/data/photos/*.json keeps what was drawn by hand (`drawn`), how it
+was refined (`method`), and the result (`rings`), which is all that the package reads.
 
-    python tools/photo_outlines.py build            recompute every `rings` from `drawn` and `method`
-    python tools/photo_outlines.py check            fail if a stored ring differs from what build gives
-    python tools/photo_outlines.py sheet OUT.jpg    draw the contact sheet
-    python tools/photo_outlines.py redraws          IoU of the five objects that were drawn twice
+    python tools/photo_outlines.py build           recompute every `rings`
+    python tools/photo_outlines.py check           fail if a stored ring is not what build gives
+    python tools/photo_outlines.py sheet OUT.jpg   draw the contact sheet
+    python tools/photo_outlines.py redraws         IoU of the five objects that were drawn twice
 
 Methods, per object:
     curve   true: the corners are joined by a smooth curve (a corner given twice stays sharp),
@@ -28,7 +28,15 @@ import cv2
 import numpy as np
 from scipy.ndimage import map_coordinates
 
-from simpleclick_lite.data.photos import outline_mask, photo, photo_names, redraw_ious
+from simpleclick_lite.data.photos import (
+    load_scene,
+    object_names,
+    outline_mask,
+    photo,
+    photo_names,
+    photo_of,
+    redraw_ious,
+)
 
 FOLDER = Path(__file__).resolve().parent.parent / "simpleclick_lite" / "data" / "photos"
 
@@ -160,8 +168,7 @@ def rings_of(item: dict, lab: np.ndarray) -> list[list[list[float]]]:
 
 def dump(data: dict, path: Path) -> None:
     """Write one photograph's file: one line per ring, so that a diff shows what moved."""
-    text = json.dumps(data, indent=1)
-    marks = {}
+    marks: dict[str, str] = {}
 
     def pack(value: object) -> object:
         if isinstance(value, list) and value and isinstance(value[0], list):
@@ -206,6 +213,52 @@ def build(write: bool) -> int:
         if write:
             dump(data, path)
     return changed
+
+
+COLOURS = [(255, 230, 0), (0, 255, 255), (255, 90, 255), (120, 255, 60)]
+COLOURS += [(255, 150, 40), (110, 170, 255), (255, 255, 255), (255, 120, 120)]
+
+
+def sheet(out: Path, width: int = 400, columns: int = 4) -> None:
+    """Draw every photograph with its masks' outlines and their names into one picture."""
+    cells = [_tile(name, width) for name in photo_names()]
+    rows = []
+    for start in range(0, len(cells), columns):
+        row = cells[start : start + columns]
+        tall = max(len(cell) for cell in row)
+        row += [np.full((1, row[0].shape[1], 3), 255, np.uint8)] * (columns - len(row))
+        rows.append(
+            np.hstack([np.pad(c, ((tall - len(c), 0), (0, 0), (0, 0)), "edge") for c in row])
+        )
+    picture = cv2.cvtColor(np.vstack(rows), cv2.COLOR_RGB2BGR)
+    cv2.imwrite(str(out), picture, [cv2.IMWRITE_JPEG_QUALITY, 75])
+    print(f"{out}: {out.stat().st_size // 1000} KB")
+
+
+def _tile(name: str, width: int) -> np.ndarray:
+    """One photograph of the contact sheet, `width` pixels wide, above the names of its objects."""
+    scene = load_scene(name)
+    names = [full.split("/")[1] for full in object_names() if photo_of(full) == name]
+    scale = width / scene.image.shape[1]
+    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    small = cv2.resize(scene.image, None, fx=scale, fy=scale, interpolation=how)
+    for colour, thick in ((None, 3), (COLOURS, 1)):  # a dark line below each coloured one
+        for k in range(len(scene)):
+            mask = cv2.resize(
+                scene.mask(k).astype(np.float32), small.shape[1::-1], interpolation=how
+            )
+            shape = (mask > 0.5).astype(np.uint8)
+            rings, _ = cv2.findContours(shape, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+            cv2.drawContours(small, rings, -1, colour[k % 8] if colour else (0, 0, 0), thick, 16)
+    lines = 1 + -(-len(names) // 4)
+    text = np.full((14 * lines + 8, width, 3), 255, np.uint8)
+    put = {"fontFace": cv2.FONT_HERSHEY_SIMPLEX, "fontScale": 0.38, "lineType": cv2.LINE_AA}
+    cv2.putText(text, name, (2, 12), color=(0, 0, 0), **put)
+    for k, word in enumerate(names):
+        dark = tuple(int(0.55 * c) for c in COLOURS[k % 8])
+        at = (2 + (k % 4) * width // 4, 12 + 14 * (k // 4 + 1))
+        cv2.putText(text, word, at, color=dark, **put)
+    return np.pad(np.vstack([small, text]), ((6, 0), (0, 8), (0, 0)), constant_values=255)
 
 
 def main() -> None:
