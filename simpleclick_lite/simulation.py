@@ -21,7 +21,7 @@ MAX_START_CLICKS = 24
 
 
 def _inner_distance(region: np.ndarray, mask_size: int) -> np.ndarray:
-    """Distance of each pixel of a (H, W) bool region to the nearest pixel outside; a frame counts."""
+    """Distance of each pixel of a (H, W) bool region to the nearest outside; a frame counts."""
     padded = np.pad(region.astype(np.uint8), 1)
     return cv2.distanceTransform(padded, cv2.DIST_L2, mask_size)[1:-1, 1:-1]
 
@@ -34,13 +34,16 @@ def robot_click(prediction: np.ndarray, truth: np.ndarray, clicks: Iterable[Clic
     clicked before are passed over.
 
     Args:
-        prediction: (H, W) bool mask.
+        prediction: (H, W) bool mask; anything else is a probability, cut at 0.49.
         truth: (H, W) int8, 1 object, 0 background, -1 ignored.
         clicks: all earlier clicks on this object.
 
     Returns:
-        the next click, at whole pixels. Without any error left it is (0, 0), negative, as published.
+        the next click, at whole pixels. Without any error left it is (0, 0), negative, as
+        published.
     """
+    if prediction.dtype != bool:
+        prediction = prediction > MASK_THRESHOLD
     valid = truth != -1
     missed = _inner_distance((truth == 1) & ~prediction & valid, cv2.DIST_MASK_PRECISE)
     false = _inner_distance((truth != 1) & prediction & valid, cv2.DIST_MASK_PRECISE)
