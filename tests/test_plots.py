@@ -113,7 +113,7 @@ def test_show_mask_draws_ignored_pixels_in_another_color():
 def test_positive_and_negative_clicks_differ_in_color_and_in_shape():
     _, (ax,) = plots.panels(1)
     plots.show_clicks(ax, [Click(3, 4), Click(5, 6, False)])
-    positive, negative = ax.collections
+    _, positive, _, negative = ax.collections  # each on a larger white copy of itself
     np.testing.assert_allclose(positive.get_offsets(), [[3, 4]])
     assert not np.allclose(positive.get_facecolor(), negative.get_facecolor())
     assert len(positive.get_paths()[0]) != len(negative.get_paths()[0])
@@ -122,7 +122,7 @@ def test_positive_and_negative_clicks_differ_in_color_and_in_shape():
 def test_padding_is_not_drawn():
     _, (ax,) = plots.panels(1)
     plots.show_clicks(ax, [(3, 4), (0, 0)], [1, -1])
-    assert len(ax.collections) == 1
+    assert len(ax.collections) == 2  # one click: its marker and the white one below
 
 
 def test_the_click_map_is_white_where_nothing_is():
