@@ -1,6 +1,6 @@
 """Small experiments behind notebooks 01 to 04, on one CPU core: the toy network on drawn scenes.
 
-    python benchmarks/toy_runs.py [encodings] [designs] [start] [--seeds 0 1 2] [--steps 600]
+    python benchmarks/toy_runs.py [encodings] [designs] [start] [--seeds 0 1 2] [--steps 400]
 
 encodings   how clicks are drawn: disks of several radii, bells, distance maps      notebook 01
 designs     the simple feature pyramid and the three it is compared with           notebook 04
@@ -35,8 +35,8 @@ from simpleclick_lite.model import SimpleClick
 from simpleclick_lite.pyramid import DESIGNS
 from simpleclick_lite.toy import toy_data, toy_model, toy_scores, toy_train
 
-TRAIN, VAL, CLICKS = 3000, 300, 5
-PRETRAIN_STEPS = 2000
+TRAIN, VAL, CLICKS = 2000, 300, 5
+PRETRAIN_STEPS = 1200
 WINDOW = 50  # steps that one point of a loss curve averages
 
 
@@ -129,7 +129,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("experiments", nargs="*", default=list(SETTINGS))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("--steps", type=int, default=600)
+    parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--folder", type=Path, default=FOLDER)
     args = parser.parse_args()
     torch.set_num_threads(1)
