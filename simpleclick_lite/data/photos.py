@@ -211,8 +211,9 @@ open_photos = samples
 def redraw_ious() -> dict[str, float]:
     """How far two drawings of the same object agree: IoU by full name.
 
-    Some objects were drawn a second time from the photograph alone, without the first drawing. The
-    IoU of the two bounds what a score on this set can mean: a difference above it is noise.
+    Some objects were drawn a second time from fresh crops at another scale, by the same hand and
+    without the edge snapping. This is repeatability, not the agreement of two annotators; still, a
+    difference in scores that is smaller than it means nothing.
     """
     found = {}
     for name in photo_names():

@@ -59,6 +59,7 @@ DATASETS: dict[str, DataSetInfo] = {
     "photos": DataSetInfo(
         "photographs inside scikit-image's and scikit-learn's wheels, outlined for this project",
         "photos",
+        BOTH,
         needs_root=False,
     ),
     "synthetic": DataSetInfo(
