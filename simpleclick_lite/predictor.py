@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-from .clicks import Click, check_clicks, click_map, pad_clicks
+from .clicks import DISK_RADIUS, Click, check_clicks, click_map, pad_clicks
 from .crop import Box, next_box, to_crop
 from .errors import InputError
 from .files import to_rgb8
@@ -66,10 +66,14 @@ class Prediction:
     net_points: Tensor = field(repr=False)  # (1, N, 2) xy in the crop
     net_labels: Tensor = field(repr=False)  # (1, N)
     net_previous_mask: Tensor = field(repr=False)  # (1, 1, h, w)
+    disk_radius: float = DISK_RADIUS  # pixels of the crop
 
     def click_map(self) -> np.ndarray:
         """The (3, h, w) click map the network saw: previous mask, positive, negative disks."""
-        return click_map(self.net_points, self.net_labels, self.net_previous_mask)[0].cpu().numpy()
+        shown = click_map(
+            self.net_points, self.net_labels, self.net_previous_mask, self.disk_radius
+        )
+        return shown[0].cpu().numpy()
 
 
 class Predictor:
@@ -82,6 +86,9 @@ class Predictor:
         crop: follow the object with a crop; False always shows the whole image.
         crop_size: side of the network's input in pixels; None is the model's own.
         threshold: a pixel belongs to the mask if its probability is above.
+
+    Raises:
+        InputError: a device that cannot be used, or a crop size that is no positive whole number.
     """
 
     def __init__(
@@ -93,6 +100,8 @@ class Predictor:
         crop_size: int | None = None,
         threshold: float = MASK_THRESHOLD,
     ) -> None:
+        if crop_size is not None and (type(crop_size) is not int or crop_size < 1):
+            raise InputError(f"crop_size must be a whole number of pixels, not {crop_size!r}")
         self.device = get_device(device)
         self.model = model.to(self.device).eval()
         self.flip, self.crop, self.crop_size = flip, crop, crop_size
@@ -100,6 +109,7 @@ class Predictor:
         self._image: Tensor | None = None
         self._seen: tuple[Box, int, Tensor] | None = None  # the last crop, already resized
         self.state = State()
+        self._start = State()  # what the last answer continued from
 
     @property
     def input_size(self) -> int:
@@ -117,12 +127,12 @@ class Predictor:
         """
         rgb = to_rgb8(image)
         pixels = torch.tensor(rgb, device=self.device)  # a copy: the array may be read-only
-        self._image = pixels.permute(2, 0, 1)[None].float() / 255
+        self._image = pixels.permute(2, 0, 1)[None]
         self.reset()
 
     def reset(self) -> None:
         """Forget all clicks, keep the image."""
-        self.state, self._seen = State(), None
+        self.state, self._start, self._seen = State(), State(), None
 
     def predict(
         self,
@@ -134,7 +144,7 @@ class Predictor:
 
         Give all clicks each time. If they continue the clicks of the last call, the last answer is
         shown to the network as previous mask and the crop follows the object; otherwise the
-        prediction starts afresh.
+        prediction starts afresh. The same clicks again give the same answer again.
 
         Args:
             points: (x, y) pairs in pixels of the image.
@@ -147,9 +157,8 @@ class Predictor:
         if self._image is None:
             raise InputError("no image is set; call set_image(image) first")
         size = (self._image.shape[2], self._image.shape[3])
-        labels = [1] * len(list(points)) if labels is None else labels
         clicks = tuple(check_clicks(points, labels, size))
-        state = self.state
+        state = self._start if clicks == self.state.clicks else self.state
         if clicks[: len(state.clicks)] != state.clicks:
             state = State()
         if previous_mask is not None:
@@ -170,7 +179,7 @@ class Predictor:
         box = Box(0, height - 1, 0, width - 1)
         if self.crop:
             box = next_box(state.box, state.probability, clicks, (height, width))
-        with torch.inference_mode():
+        with torch.no_grad():
             image = self._resized_crop(box)
             side = self.input_size
             previous = torch.zeros(1, 1, side, side, device=self.device)
@@ -188,7 +197,7 @@ class Predictor:
             probability[box.top : box.bottom + 1, box.left : box.right + 1] = (
                 inside[0, 0].float().cpu().numpy()
             )
-        self.state = State(tuple(clicks), probability, box)
+        self._start, self.state = state, State(tuple(clicks), probability, box)
         return Prediction(
             mask=probability > self.threshold,
             probability=probability,
@@ -199,13 +208,14 @@ class Predictor:
             net_points=points,
             net_labels=labels,
             net_previous_mask=previous,
+            disk_radius=self.model.config.disk_radius,
         )
 
     def _resized_crop(self, box: Box) -> Tensor:
         """The image inside `box` at the network's size; resized once while the crop stays."""
         if self._seen is None or self._seen[:2] != (box, self.input_size):
             part = self._image[..., box.top : box.bottom + 1, box.left : box.right + 1]
-            self._seen = (box, self.input_size, _resize(part, self.input_size))
+            self._seen = (box, self.input_size, _resize(part.float() / 255, self.input_size))
         return self._seen[2]
 
     def _run(self, image: Tensor, points: Tensor, labels: Tensor, previous: Tensor) -> Tensor:
