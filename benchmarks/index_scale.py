@@ -22,6 +22,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from simpleclick_lite.data import Records
 from simpleclick_lite.data.index import (
     IndexedImage,
     IndexedObject,
@@ -66,7 +67,7 @@ def memory_mb(what: str) -> float:
     return sum(int(line.split()[1]) for line in lines if line.startswith(what + ":")) / 1024
 
 
-def walk(scenes, seed: int, count: int) -> float:
+def walk(scenes: Records, seed: int, count: int) -> float:
     """Open scenes at random and decode one mask of each; milliseconds per scene."""
     rng = np.random.default_rng(seed)
     start = time.perf_counter()
@@ -78,7 +79,7 @@ def walk(scenes, seed: int, count: int) -> float:
     return (time.perf_counter() - start) / count * 1e3
 
 
-def worker(scenes, seed: int, results) -> None:
+def worker(scenes: Records, seed: int, results: multiprocessing.Queue) -> None:
     """A loader worker: what it adds to the memory by walking through the index."""
     before = memory_mb("Anonymous")
     milliseconds = walk(scenes, seed, 3000)

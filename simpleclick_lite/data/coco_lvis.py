@@ -79,12 +79,12 @@ class _Spool:
         self.file.seek(2 * self.begin[number])
         runs = np.frombuffer(self.file.read(2 * self.count[number]), "<u2")
         box = tuple(self.box[4 * number : 4 * number + 4])
-        what = WHATS[self.source[number]]
+        what = ORDER[self.source[number]]
         kind = "stuff" if what == "stuff" else "thing"
         return what, IndexedObject(box, runs, self.area[number], kind)
 
 
-WHATS = ("lvis", "coco", "stuff")
+ORDER = ("lvis", "coco", "stuff")
 
 
 def overlap(one: IndexedObject, other: IndexedObject) -> int:
@@ -186,7 +186,7 @@ def build_index(folder: Path, sources: list[Source], progress: bool = True) -> d
 def _spool_file(
     source: Source, images: dict, spool: _Spool, left_out: dict, progress: bool
 ) -> None:
-    number = WHATS.index(source.what)
+    number = ORDER.index(source.what)
     other = _category_other(source.path) if source.what == "stuff" else set()
     entries = stream(source.path, "annotations")
     for entry in tqdm(entries, f"reading {source.path.name}", disable=not progress, unit=" masks"):

@@ -112,7 +112,7 @@ def pair_folders(
 
 
 def check_size(image: np.ndarray, image_path: Path, mask: np.ndarray, mask_path: Path) -> None:
-    """Refuse a mask of another size than its image; the message names both files and both sizes."""
+    """Refuse a (H, W) mask of another size than its (H, W, 3) image; both files are named."""
     if image.shape[:2] != mask.shape[-2:]:
         (h, w), (mh, mw) = image.shape[:2], mask.shape[-2:]
         raise InputError(
@@ -122,7 +122,7 @@ def check_size(image: np.ndarray, image_path: Path, mask: np.ndarray, mask_path:
 
 
 def check_8bit(mask: np.ndarray, path: Path) -> None:
-    """Refuse a mask of 16 bits where a data set has 8."""
+    """Refuse a (H, W) mask of 16 bits where a data set has 8."""
     if mask.dtype not in (np.uint8, bool):
         raise InputError(f"mask {path} is {mask.dtype}, this data set has masks of 8 bits")
 

@@ -9,8 +9,10 @@ from .shapes import random_shape
 from .textures import scale
 
 
-def cast_shadow(rng, canvas: np.ndarray, cover: np.ndarray, box: tuple[int, int, int, int]) -> None:
-    """Darken the ground where the object keeps the light away."""
+def cast_shadow(
+    rng: np.random.Generator, canvas: np.ndarray, cover: np.ndarray, box: tuple[int, int, int, int]
+) -> None:
+    """Darken a (S, S, 3) float32 canvas where an object, (S, S) coverage, keeps the light away."""
     radius = max(box[2], box[3])
     dx, dy = rng.uniform(-0.25, 0.25, 2) * radius
     matrix = np.float32([[1, 0, dx], [0, 1, abs(dy)]])
@@ -21,7 +23,7 @@ def cast_shadow(rng, canvas: np.ndarray, cover: np.ndarray, box: tuple[int, int,
 
 
 def lighten(rng: np.random.Generator, canvas: np.ndarray) -> np.ndarray:
-    """Uneven light over the whole picture, and shadows whose borders belong to nobody."""
+    """Uneven light over a (S, S, 3) float32 canvas, and shadows that belong to nobody."""
     size = canvas.shape[0]
     if rng.random() < 0.5:
         corners = (1 + rng.normal(0, 0.18, (2, 2))).astype(np.float32)

@@ -40,12 +40,12 @@ ToLabels = Callable[[np.ndarray], np.ndarray]
 
 
 def union(labels: np.ndarray) -> np.ndarray:
-    """All labels as one object."""
+    """All labels, (H, W) integer, as one object."""
     return (labels > 0).astype(np.int32)
 
 
 def apart(labels: np.ndarray) -> np.ndarray:
-    """Every label an object of its own."""
+    """Every label, (H, W) integer, an object of its own."""
     return labels.astype(np.int32)
 
 

@@ -1,7 +1,7 @@
 """NIfTI volumes: which slice, and how its intensities become gray levels.
 
-Layouts: `images/` and `labels/` (or `imagesTr/` and `labelsTr/`) with files of the same name, or one
-folder per case with `CASE_flair.nii.gz` and `CASE_seg.nii.gz`, as BraTS is released.
+Layouts: `images/` and `labels/` (or `imagesTr/` and `labelsTr/`) with files of the same name, or
+one folder per case with `CASE_flair.nii.gz` and `CASE_seg.nii.gz`, as BraTS is released.
 
 The volume is turned to the axes right, anterior, superior; slices are cut across the third axis
 (the axial ones). Of a volume, the slice with the most labelled voxels is used, the first of equals.
@@ -88,7 +88,7 @@ def read_volume(path: Path) -> np.ndarray:
 
 
 def window(voxels: np.ndarray) -> tuple[float, float]:
-    """The intensities that become black and white; see the head of this file."""
+    """The intensities that become black and white, of voxels (X, Y, Z); see this file's head."""
     above = voxels[voxels > voxels.min()]
     if not above.size:
         return float(voxels.min()), float(voxels.min()) + 1
