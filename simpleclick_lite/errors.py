@@ -1,4 +1,4 @@
-"""The one exception for a user's mistake: the command line prints its sentence without a traceback."""
+"""The exception for a user's mistake: the command line prints its sentence, no traceback."""
 
 
 class InputError(ValueError):
