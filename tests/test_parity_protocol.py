@@ -11,6 +11,8 @@ from parity import check_zoom_in, ellipses, load
 from simpleclick_lite.checkpoint import load_model
 from simpleclick_lite.clicks import Click
 from simpleclick_lite.crop import Box, holds_clicks, next_box, object_box, overlap, to_crop
+from simpleclick_lite.data import Sample
+from simpleclick_lite.evaluation import evaluate_object
 from simpleclick_lite.predictor import Predictor
 
 TAGS = [
@@ -71,3 +73,24 @@ def test_crop_sequences_equal_the_published_ones(roi):
             ours = [[c.y, c.x] for c in to_crop(clicks, present, sequence["target_size"][0])]
             assert ours == step["net_clicks"], step
             probability = ellipses(size, step["mask_after_ellipses"]).astype(np.float32)
+
+
+@pytest.mark.parametrize("tag", ["micro_tuned_flip_1", "micro_tuned_noflip_0"])
+def test_evaluate_takes_the_same_course(golden, tag, report):
+    """Through `predict`, compared as long as the robot's clicks are the published ones."""
+    data = load(golden, "zoom_in_eval.npz")
+    sample = Sample(data[f"image{tag[-1]}"], data[f"gt{tag[-1]}"], tag)
+    model = load_model(golden / "simpleclick_micro_tuned.pth")
+    predictor = Predictor(model, "cpu", flip="noflip" not in tag)
+    found = evaluate_object(predictor, sample, max_clicks=5)
+    published = [Click(x, y, bool(positive)) for y, x, positive in data[f"{tag}_clicks"]]
+    assert found.clicks[0] == published[0]
+    differences = []
+    for click, theirs, iou, expected in zip(
+        found.clicks, published, found.ious, data[f"{tag}_iou"], strict=True
+    ):
+        if click != theirs:  # pixels within 1e-3 of the threshold decided otherwise
+            break
+        differences.append(abs(iou - float(expected)))
+    assert max(differences) <= 1e-3
+    report({f"IoU, {len(differences)} of 5 clicks": max(differences)})
