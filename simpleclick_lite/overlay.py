@@ -7,11 +7,13 @@ the pictures here are computed at the canvas' resolution, whatever the size of t
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 
+from .clicks import Click
 from .palette import NEGATIVE, POSITIVE
 
 MODES = ("overlay", "outline", "cut-out", "probability")
@@ -163,6 +165,34 @@ def paint(
             layer[mask] = (*rgb(color), round(255 * opacity * (1 if current else 0.7)))
         _outline(layer, mask, color, current)
     return layer
+
+
+def blend(photo: np.ndarray, layer: np.ndarray) -> np.ndarray:
+    """A (h, w, 4) RGBA layer over a (h, w, 3) uint8 photograph, as the browser shows them."""
+    alpha = layer[..., 3:].astype(np.float32) / 255
+    return np.round(photo * (1 - alpha) + layer[..., :3] * alpha).astype(np.uint8)
+
+
+def mark_clicks(photo: np.ndarray, view: View, clicks: Sequence[Click], radius: int = 8) -> None:
+    """Draw clicks into a (h, w, 3) picture: green disk with a plus, vermilion square with a minus.
+
+    Args:
+        photo: changed in place.
+        view: what the picture shows of the image.
+        clicks: in pixels of the image.
+        radius: of a marker in canvas pixels.
+    """
+    for click in clicks:
+        x, y = (round(v) for v in view.to_canvas(click.x, click.y))
+        r, arm = radius, round(radius * 0.55)
+        if click.positive:
+            cv2.circle(photo, (x, y), r, rgb(POSITIVE), -1, cv2.LINE_AA)
+            cv2.circle(photo, (x, y), r, (255, 255, 255), 2, cv2.LINE_AA)
+            cv2.line(photo, (x, y - arm), (x, y + arm), (255, 255, 255), 2)
+        else:
+            cv2.rectangle(photo, (x - r, y - r), (x + r, y + r), rgb(NEGATIVE), -1)
+            cv2.rectangle(photo, (x - r, y - r), (x + r, y + r), (255, 255, 255), 2)
+        cv2.line(photo, (x - arm, y), (x + arm, y), (255, 255, 255), 2)
 
 
 def _outline(layer: np.ndarray, mask: np.ndarray, color: str, current: bool) -> None:

@@ -26,6 +26,7 @@ from .clicks import Click, check_clicks
 from .errors import InputError
 from .evaluation import intersection_over_union
 from .export import FORMATS, AnnotatedImage, MaskedObject, export
+from .overlay import View, blend, mark_clicks, paint
 from .pages import Page
 from .predictor import Prediction
 from .rle import encode_rle
@@ -232,6 +233,27 @@ class ClickSession(ImageSession):
         """The probability of an object, (H, W) float32; the network runs if needed."""
         answer = self.answer(number)
         return self.mask(number).astype(np.float32) if answer is None else answer.probability
+
+    def picture(self, width: int = 800, mode: str = "overlay") -> np.ndarray:
+        """The image with masks and clicks as the click tool shows it, where no widget can run.
+
+        Args:
+            width: largest width in pixels.
+            mode: one of `overlay.MODES`.
+
+        Returns:
+            (h, w, 3) uint8 RGB.
+        """
+        view = View.whole(self.size, (width, round(width * 0.75)))
+        current = self.current
+        masks = [(view.show(self.mask(o.id)), o.color, o == current) for o in self.objects]
+        seen = None
+        if mode == "probability" and current is not None:
+            seen = view.show(self.probability(), smooth=True)
+        layer = paint((view.height, view.width), masks, mode, probability=seen)
+        shown = blend(view.show(self.image, smooth=True), layer)
+        mark_clicks(shown, view, () if current is None else current.clicks)
+        return shown
 
     # -- the truth, where it is known
 

@@ -107,6 +107,11 @@ class ClickTool(w.VBox):
         self._connect_parts()
         self._show_image()
 
+    def __repr__(self) -> str:
+        count, folder = len(self.session.pictures), self.session.folder
+        kept = "nothing is kept" if folder is None else f"kept in {folder.path}"
+        return f"<ClickTool on {count} image{'s' * (count != 1)}, {kept}>"
+
     def wait(self, seconds: float | None = None) -> bool:
         """Wait until all clicks are answered and shown; False if that takes longer."""
         return self._worker.wait(seconds)

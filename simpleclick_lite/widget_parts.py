@@ -19,7 +19,7 @@ STYLE = """<style>
 .click-tool:focus .click-canvas { box-shadow: 0 0 0 2px #2f8fff; }
 .click-tool canvas.click-canvas, .click-tool .click-canvas canvas
   { height: auto !important; max-width: 100%; cursor: crosshair; touch-action: none; }
-.click-tool .click-status { line-height: 1.4; white-space: normal; }
+.click-tool .click-status, .click-tool .click-status .widget-html-content { line-height: 1.4; }
 .click-tool .click-error { color: #b00020; font-weight: bold; }
 .click-tool kbd { border: 1px solid #aaa; border-radius: 3px; padding: 0 4px; }
 .click-tool .click-object button, .click-tool button.click-object { text-align: left; }
@@ -80,7 +80,7 @@ def make_parts() -> SimpleNamespace:
         help_text=w.HTML(HELP),
         previous_image=button("◀", "previous image (P)"),
         next_image=button("▶", "next image (N)"),
-        images=w.Dropdown(layout=w.Layout(width="200px")),
+        images=w.Dropdown(layout=w.Layout(width="150px")),
         upload=w.FileUpload(accept="image/*", multiple=True, description="Add images"),
         import_mask=w.FileUpload(accept="image/*", multiple=False, description="Import mask"),
         objects=w.VBox(layout=w.Layout(max_height="260px", overflow="auto")),
@@ -110,7 +110,7 @@ def arrange(parts: SimpleNamespace, canvas: w.Widget, helpers: list[w.Widget]) -
             row(p.new_object, p.delete, p.name, p.color),
             row(p.upload, p.import_mask),
         ],
-        layout=w.Layout(min_width="280px", flex="0 1 300px"),
+        layout=w.Layout(min_width="230px", flex="1 1 230px", max_width="320px"),
     )
     canvas_box = w.VBox([canvas], layout=w.Layout(align_items="flex-start", max_width="100%"))
     return [
