@@ -162,12 +162,23 @@ class AveragedWeights:
         for key in self.values.keys() - set(floats):
             self.values[key].copy_(now[key])
 
+    def full(self) -> dict[str, Tensor]:
+        """The averaged weights; sharded ones are gathered, and every process must ask for them."""
+        return {
+            k: v.full_tensor() if hasattr(v, "full_tensor") else v for k, v in self.values.items()
+        }
+
     def state_dict(self) -> dict:
         """For a checkpoint."""
-        return {"steps": self.steps, "values": self.values}
+        return {"steps": self.steps, "values": self.full()}
 
     def load_state_dict(self, state: dict) -> None:
         """From a checkpoint."""
         self.steps = state["steps"]
         for key, value in state["values"].items():
-            self.values[key].copy_(value)
+            ours = self.values[key]
+            if hasattr(ours, "full_tensor"):
+                from torch.distributed.tensor import distribute_tensor
+
+                value = distribute_tensor(value.to(ours.device), ours.device_mesh, ours.placements)
+            ours.copy_(value)

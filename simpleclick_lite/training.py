@@ -1,7 +1,8 @@
 """The training loop: samples, click rounds, loss, step.
 
 Explained in notebooks/09_training.ipynb; section 3.3 of the paper. One loop for a laptop and a
-cluster: Hugging Face Accelerate moves tensors, averages gradients and scales mixed precision.
+cluster: Hugging Face Accelerate moves tensors, averages gradients and scales mixed precision, and
+`accelerate launch` starts the processes.
 
 All randomness is keyed: a sample's by (seed, its number), a step's by (seed, step). So a run that
 was interrupted goes on exactly as if it had not been, and it does not matter how many processes
@@ -12,31 +13,32 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+import warnings
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
 from .checkpoint import load_model, save_model
-from .data import dataset_info, open_dataset
 from .data.sampling import SamplingConfig, TrainingSamples, parse_mixture
+from .distributed import full_model_state, full_optimizer_state, load_full_state, shard
 from .errors import InputError
-from .files import write_json
 from .loss import normalized_focal_loss
 from .model import PRESETS as MODEL_PRESETS
 from .model import SimpleClick
 from .optim import AveragedWeights, build_optimizer, parameter_groups, schedule_factor
-from .predictor import Predictor, get_device
-from .simulation import MASK_THRESHOLD, robot_click
-from .training_presets import PRESETS, TrainConfig, check_config, preset
+from .predictor import get_device
+from .simulation import MASK_THRESHOLD
+from .training_guard import LossWatch, StopRequest, memory_advice
+from .training_presets import PRESETS, TrainConfig, changes, check_config, preset
 from .training_rounds import CarriedRounds, FreshRounds, KeyedDropout, Share
-from .training_state import MetricsLog, load_checkpoint, save_checkpoint
+from .training_state import RunFolder
+from .training_validation import Validation, describe
 
-__all__ = ["PRESETS", "TrainConfig", "preset", "train", "TrainResult"]
+__all__ = ["PRESETS", "TrainConfig", "TrainResult", "Trainer", "preset", "train"]
 
 
 @dataclass(frozen=True)
@@ -49,21 +51,40 @@ class TrainResult:
     validation: dict[str, list[float]]  # data set -> mIoU after 1, 2, … clicks
 
 
+def train(config: TrainConfig, progress: bool = True) -> TrainResult:
+    """Train a network; the result is `config.out`/config.json and model.safetensors.
+
+    Args:
+        config: all settings; `PRESETS` has complete ones, `preset(name, **changes)` changes them.
+        progress: show a progress bar and what is saved.
+
+    Returns:
+        where the result lies and how it did.
+
+    Raises:
+        InputError: settings, data or folders that cannot work, or too little memory or disk, in one
+            sentence.
+        FloatingPointError: the loss is not a number; the batch is saved.
+        KeyboardInterrupt: Ctrl-C; a checkpoint is saved.
+    """
+    with memory_advice(config):
+        return Trainer(config, progress).run()
+
+
 def make_model(config: TrainConfig) -> SimpleClick:
     """The network to train: given weights, or random ones that depend on the seed alone.
 
     Raises:
         InputError: unknown names, sizes that do not fit, weights that cannot be read.
     """
-    size = config.model_size or config.image_size
     if config.weights:
         path = None if config.weights == "shipped" else config.weights
-        return load_model(path, image_size=size)
+        return load_model(path, image_size=config.model_size)
     if config.model not in MODEL_PRESETS:
         raise InputError(f"model {config.model!r} is not one of {', '.join(MODEL_PRESETS)}")
     shape = replace(
         MODEL_PRESETS[config.model],
-        image_size=size,
+        image_size=config.model_size or config.image_size,
         pyramid=config.pyramid,
         dropout=config.dropout,
     )
@@ -82,7 +103,8 @@ def make_samples(config: TrainConfig) -> TrainingSamples:
     sampling = SamplingConfig(
         augmentation=config.augmentation,
         image_size=side,
-        min_area=config.min_area * (side / 448) ** 2,
+        min_area=config.min_area * (side / config.min_area_side) ** 2,
+        least_fill=config.least_fill,
         merge=config.merge,
         background=config.background,
         stuff=config.stuff,
@@ -105,202 +127,265 @@ def batch_iou(logits: Tensor, target: Tensor) -> Tensor:
     return torch.where(either > 0, both / either.clamp(min=1), torch.ones_like(both)).mean()
 
 
-def train(config: TrainConfig, progress: bool = True) -> TrainResult:
-    """Train a network.
+class Trainer:
+    """Everything a run needs, and the loop. `train` is the short way to use it.
 
     Args:
-        config: all settings; `PRESETS` has complete ones.
+        config: all settings.
         progress: show a progress bar.
 
-    Returns:
-        where the result lies and how it did.
-
     Raises:
-        InputError: settings, data or folders that cannot work, in one sentence.
-        FloatingPointError: the loss is not a number; the batch is saved.
+        InputError: settings, data or folders that cannot work.
     """
-    from accelerate import Accelerator
 
-    check_config(config)
-    if config.threads:
-        torch.set_num_threads(config.threads)
-    device = get_device(config.device)
-    accelerator = Accelerator(
-        mixed_precision=config.precision,
-        cpu=device.type == "cpu",
-        gradient_accumulation_steps=config.accumulate,
-    )
-    main = accelerator.is_main_process
-    folder = Path(config.out)
-    samples = make_samples(config)
-    steps = config.steps or math.ceil(
-        config.epochs * (config.epoch_length or len(samples)) / config.batch_size
-    )
-    per_epoch = steps / config.epochs if config.epochs else 1
-    model = make_model(config)
-    groups = parameter_groups(
-        model, model.config.depth, config.lr, config.weight_decay, config.layer_decay
-    )
-    optimizer = build_optimizer(config.optimizer, groups, config.lr, (0.9, config.beta2))
-    factor = schedule_factor(
-        config.schedule, steps, config.warmup, [round(m * per_epoch) for m in config.milestones]
-    )
-    dropout = model.head.dropout = KeyedDropout(model.head.dropout, model.config.head_channels)
-    model.to(accelerator.device)
-    average = AveragedWeights(model, config.ema) if config.ema else None
-    share = Share(accelerator.process_index, accelerator.num_processes)
-    rounds = (CarriedRounds if config.carry else FreshRounds)(
-        samples, config, accelerator.device, share
-    )
-    start = 0
-    if config.resume:
-        state = load_checkpoint(folder)
-        start = state["step"]
-        model.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
-        if average is not None:
-            average.load_state_dict(state["average"])
-        rounds.load_state_dict(state["rounds"])
-    network, optimizer = accelerator.prepare(model, optimizer)
-    log = None
-    if main:
-        write_json(folder / "training.json", asdict(config))
-        log = MetricsLog(folder / "metrics.jsonl", start)
+    def __init__(self, config: TrainConfig, progress: bool = True):
+        from accelerate import Accelerator
 
-    def checkpoint(step: int) -> None:
-        if main:
-            state = {
-                "step": step,
-                "model": model.state_dict(),
-                "optimizer": optimizer.state_dict(),
-                "average": average.state_dict() if average else None,
-                "rounds": rounds.state_dict(),
-            }
-            save_checkpoint(folder, step, state, config.keep)
+        check_config(config)
+        self.config = config
+        if config.threads:
+            torch.set_num_threads(config.threads)
+        self.accelerator = Accelerator(
+            mixed_precision=config.precision,
+            cpu=get_device(config.device).type == "cpu",
+            gradient_accumulation_steps=config.accumulate,
+        )
+        self.device = self.accelerator.device
+        self.share = Share(self.accelerator.process_index, self.accelerator.num_processes)
+        self.main = self.accelerator.is_main_process
+        self.progress = progress and self.main
+        self.folder = RunFolder(Path(config.out), config.keep, write=self.main)
 
-    rounds.begin(start, steps)
-    network.train()
-    bar = tqdm(total=steps, initial=start, disable=not (progress and main), unit="step")
-    began = time.perf_counter()
-    waited = 0.0
-    recent: list[tuple[float, float]] = []
-    validation: dict[str, list[float]] = {}
-    for step in range(start, steps):
-        for group in optimizer.param_groups:
-            group["lr"] = config.lr * group["lr_scale"] * factor(step)
+        self.samples = make_samples(config)
+        self.steps = config.steps or math.ceil(
+            config.epochs * (config.epoch_length or len(self.samples)) / config.batch_size
+        )
+        epoch = self.steps / config.epochs if config.epochs else 1
+        self.factor = schedule_factor(
+            config.schedule,
+            self.steps,
+            config.warmup,
+            [round(m * epoch) for m in config.milestones],
+            final=config.final_rate,
+        )
+        self._build_model()
+        rounds = CarriedRounds if config.carry else FreshRounds
+        self.rounds = rounds(self.samples, config, self.device, self.share)
+        self.validation = Validation(config, self.share, self.device)
+        self.watch = LossWatch(self.device, self.folder)
+        self.start = 0
+
+    def _build_model(self) -> None:
+        """Network, optimizer and averaged weights, on their devices and spread over processes."""
+        config = self.config
+        model = self.model = make_model(config)
+        if config.freeze_backbone:
+            model.freeze_backbone()
+        model.backbone.checkpointing = config.checkpointing
+        channels = model.config.head_channels
+        self.dropout = model.head.dropout = KeyedDropout(model.head.dropout, channels)
+        model.to(self.device)
+        if config.fsdp:
+            if self.share.world == 1 or config.precision == "fp16":
+                raise InputError(
+                    "fsdp needs several processes (accelerate launch --num_processes N) and "
+                    "precision no or bf16"
+                )
+            shard(model)
+        self.average = AveragedWeights(model, config.ema) if config.ema else None
+        groups = parameter_groups(
+            model, model.config.depth, config.lr, config.weight_decay, config.layer_decay
+        )
+        optimizer = build_optimizer(config.optimizer, groups, config.lr, (0.9, config.beta2))
+        if config.compile:
+            model.compile()
+        if config.fsdp:
+            self.network, self.optimizer = model, self.accelerator.prepare(optimizer)
+        else:
+            self.network, self.optimizer = self.accelerator.prepare(model, optimizer)
+
+    def run(self) -> TrainResult:
+        """Train from the start, or from the last checkpoint, to the end."""
+        config = self.config
+        if config.resume:
+            self.resume()
+        self.folder.begin(asdict(config), self.start)
+        if self.progress:
+            print(f"preset {config.preset}; {changes(config)}")
+        self.rounds.begin(self.start, self.steps)
+        self.network.train()
+        self.began, self.waited = time.perf_counter(), 0.0
+        found: dict[str, list[float]] = {}
+        recent: list[tuple[Tensor, Tensor]] = []
+        bar = tqdm(total=self.steps, initial=self.start, disable=not self.progress, unit="step")
+        with bar, StopRequest(self.share.world, self.device) as stop:
+            for step in range(self.start, self.steps):
+                recent.append(self.step(step))
+                done, last = step + 1, step + 1 == self.steps
+                bar.update()
+                if done % config.log_every == 0 or last:
+                    self.report(done, recent, bar)
+                    recent = []
+                if last or config.validate_every and done % config.validate_every == 0:
+                    found = self.validate(done, bar)
+                if config.picture_every and (done % config.picture_every == 0 or last):
+                    self.picture(done)
+                stopping = stop.agreed(done % config.log_every == 0)
+                if done % config.checkpoint_every == 0 or last or stopping:
+                    self.watch.check_all()
+                    self.save(done, must=last or stopping)
+                if stopping and not last:
+                    if self.progress:
+                        bar.write(f"stopped after {done} steps; go on with --resume")
+                    stop.leave()
+        seconds = time.perf_counter() - self.began
+        model = self.averaged_model()
+        if self.main:
+            save_model(model, self.folder.path)
+        self.folder.close()
+        rate = (self.steps - self.start) * config.batch_size / max(seconds, 1e-9)
+        return TrainResult(self.folder.path, self.steps, rate, found)
+
+    def step(self, step: int) -> tuple[Tensor, Tensor]:
+        """One optimizer step.
+
+        Returns:
+            mean loss and mean IoU of this process's share, on the device.
+        """
+        config = self.config
+        for group in self.optimizer.param_groups:
+            group["lr"] = config.lr * group["lr_scale"] * self.factor(step)
         losses, ious = [], []
         for part in range(config.accumulate):
-            before = time.perf_counter()
-            batch = rounds.next(step, part)
-            waited += time.perf_counter() - before
-            with accelerator.autocast():
-                batch = rounds.clicked(network, batch, step)
-            with accelerator.accumulate(network):
-                dropout.draw(batch.index, step, config.seed, accelerator.device)
-                with accelerator.autocast():
-                    logits = network(batch.image, batch.points, batch.labels, batch.previous)
-                loss = normalized_focal_loss(
-                    logits.float(), batch.target.float(), stable=config.stable_loss
-                ).mean()
-                accelerator.backward(loss)
-                if config.clip and part == config.accumulate - 1:
-                    accelerator.clip_grad_norm_(network.parameters(), config.clip)
-                optimizer.step()
-                optimizer.zero_grad()
-            rounds.after(step, part, logits)
-            losses.append(loss.detach())
-            ious.append(batch_iou(logits.detach(), batch.target))
-        if average is not None:
-            average.update(model)
-        done = step + 1
-        value = float(torch.stack(losses).mean())
-        if not math.isfinite(value):
-            raise FloatingPointError(f"the loss is {value} at step {done}")
-        recent.append((value, float(torch.stack(ious).mean())))
-        bar.update()
-        if done % config.log_every == 0 or done == steps:
-            seconds = time.perf_counter() - began
-            mean = np.mean(recent, axis=0)
-            recent.clear()
-            rate = (done - start) * config.batch_size / seconds
-            bar.set_postfix(loss=f"{mean[0]:.4f}", iou=f"{mean[1]:.3f}", samples_s=f"{rate:.1f}")
-            if log:
-                log.write(
-                    step=done,
-                    loss=float(mean[0]),
-                    iou=float(mean[1]),
-                    lr=config.lr * factor(step),
-                    samples_per_second=rate,
-                    waiting_for_data=waited / seconds,
-                    seconds=seconds,
-                )
-        due = config.validate_every and done % config.validate_every == 0 or done == steps
-        if due and main and config.validation_objects:
-            validation = validate(averaged(model, average), config)
-            log.write(step=done, validation=validation)
-            bar.write(f"step {done}: " + describe(validation))
-        if done % config.checkpoint_every == 0 or done == steps:
-            checkpoint(done)
-    seconds = time.perf_counter() - began
-    bar.close()
-    if main:
-        save_model(averaged(model, average), folder)
-    return TrainResult(
-        folder, steps, (steps - start) * config.batch_size / max(seconds, 1e-9), validation
-    )
+            with self.accelerator.accumulate(self.network):
+                loss, iou = self.backward(step, part)
+                if config.clip and self.accelerator.sync_gradients:
+                    self.accelerator.clip_grad_norm_(self.network.parameters(), config.clip)
+                self.optimizer.step()
+                self.optimizer.zero_grad()
+            losses.append(loss)
+            ious.append(iou)
+        if self.average is not None:
+            self.average.update(self.model)
+        return torch.stack(losses).mean(), torch.stack(ious).mean()
 
+    def backward(self, step: int, part: int) -> tuple[Tensor, Tensor]:
+        """Samples, click rounds, loss and gradients of one part of a step.
 
-def averaged(model: SimpleClick, average: AveragedWeights | None) -> SimpleClick:
-    """A copy of the network with the averaged weights (or the current ones), in evaluation mode."""
-    copy = SimpleClick(model.config)
-    copy.load_state_dict(average.values if average else model.state_dict())
-    return copy.eval()
+        Returns:
+            loss and IoU, means over the part's samples, on the device.
+        """
+        before = time.perf_counter()
+        batch = self.rounds.next(step, part)
+        self.waited += time.perf_counter() - before
+        with self.autocast():
+            batch = self.rounds.clicked(self.network, batch, step)
+        self.dropout.draw(batch.index, step, self.config.seed, self.device)
+        with self.autocast():
+            logits = self.network(batch.image, batch.points, batch.labels, batch.previous)
+        target = batch.target.float()
+        stable = self.config.stable_loss
+        loss = normalized_focal_loss(logits.float(), target, stable=stable).mean()
+        self.watch.see(step, loss, batch)
+        self.accelerator.backward(loss)
+        self.rounds.after(step, part, logits)
+        return loss.detach(), batch_iou(logits.detach(), batch.target)
 
+    def autocast(self):
+        """Mixed precision where it is asked for."""
+        return nullcontext() if self.config.precision == "no" else self.accelerator.autocast()
 
-def validate(model: SimpleClick, config: TrainConfig) -> dict[str, list[float]]:
-    """The benchmark's robot on a small fixed set.
+    def report(self, done: int, recent: list[tuple[Tensor, Tensor]], bar: tqdm) -> None:
+        """Write the means since the last report to metrics.jsonl and the progress bar."""
+        loss, iou = (float(torch.stack(values).mean()) for values in zip(*recent, strict=True))
+        seconds = time.perf_counter() - self.began
+        rate = (done - self.start) * self.config.batch_size / seconds
+        bar.set_postfix(loss=f"{loss:.4f}", iou=f"{iou:.3f}", samples_s=f"{rate:.1f}")
+        values = {
+            "loss": loss,
+            "iou": iou,
+            "lr": self.config.lr * self.factor(done - 1),
+            "samples_per_second": rate,
+            "waiting_for_data": self.waited / seconds,
+            "seconds": seconds,
+        }
+        if self.device.type == "cuda":
+            values["memory_gb"] = torch.cuda.max_memory_allocated() / 2**30
+        self.folder.log(done, values)
 
-    Returns:
-        data set -> mean IoU after 1, 2, … clicks.
-    """
-    predictor = Predictor(model, config.device, flip=False, crop_size=config.image_size)
-    found = {}
-    for source in parse_mixture(config.validation_data, config.root):
-        options = {}
-        if source.name == "synthetic":
-            options["length"] = config.validation_objects
-        split = "val" if "val" in dataset_info(source.name).splits else None
-        samples = open_dataset(source.name, source.root, split, **options)
-        rows = [
-            robot_ious(predictor, sample.image, sample.mask, config.validation_clicks)
-            for sample in samples.limit(config.validation_objects)
+    def validate(self, done: int, bar: tqdm) -> dict[str, list[float]]:
+        """Let the benchmark's robot click on the validation set, split over all processes."""
+        if not self.config.validation_objects:
+            return {}
+        found = self.validation.run(self.averaged_model())
+        self.folder.log(done, {"validation": found})
+        if self.progress:
+            bar.write(f"step {done}: {describe(found)}")
+        return found
+
+    def picture(self, done: int) -> None:
+        """Save what the network makes of fixed validation objects."""
+        model = self.averaged_model()
+        if self.main:
+            self.folder.picture(done, self.validation.picture(model))
+
+    def averaged_model(self) -> SimpleClick:
+        """A copy with the averaged weights (or the current ones), in evaluation mode."""
+        copy = SimpleClick(self.model.config)
+        values = self.average.full() if self.average else AveragedWeights(self.model, 0).full()
+        copy.load_state_dict(values)
+        return copy.eval()
+
+    def save(self, done: int, must: bool) -> None:
+        """Write a checkpoint.
+
+        Args:
+            done: finished steps.
+            must: raise if it cannot be written; otherwise a full disk is a warning, the last good
+                checkpoint stays, and the run goes on.
+        """
+        scaler = self.accelerator.scaler
+        state = {
+            "step": done,
+            "config": asdict(self.config),
+            "model": full_model_state(self.model),
+            "optimizer": full_optimizer_state(self.model, self.optimizer),
+            "average": self.average.state_dict() if self.average else None,
+            "scaler": scaler.state_dict() if scaler is not None else None,
+            "rounds": self.rounds.state_dict(),
+        }
+        self.folder.checkpoint(done, state, must)
+
+    def resume(self) -> None:
+        """Continue from the newest checkpoint; without one, begin (a restarted job may ask for it).
+
+        Raises:
+            InputError: the checkpoint is of another network.
+        """
+        state = self.folder.last_checkpoint()
+        if state is None:
+            warnings.warn(f"{self.folder.path} holds no checkpoint; starting anew", stacklevel=3)
+            return
+        different = [
+            name
+            for name in ("data", "seed", "batch_size", "image_size", "rounds", "carry", "precision")
+            if state["config"].get(name) != asdict(self.config)[name]
         ]
-        found[source.name] = [float(v) for v in np.mean(rows, axis=0)]
-    return found
-
-
-def robot_ious(
-    predictor: Predictor, image: np.ndarray, truth: np.ndarray, clicks: int
-) -> list[float]:
-    """IoU after each click of the robot user."""
-    predictor.set_image(image)
-    made, ious = [], []
-    mask = np.zeros(truth.shape, bool)
-    for _ in range(clicks):
-        made.append(robot_click(mask, truth, made))
-        result = predictor.predict([(c.x, c.y) for c in made], [int(c.positive) for c in made])
-        mask = result.mask
-        counted = truth != -1
-        both = np.count_nonzero(mask & (truth == 1))
-        either = np.count_nonzero((mask | (truth == 1)) & counted)
-        ious.append(both / either if either else 1.0)
-    return ious
-
-
-def describe(validation: dict[str, Sequence[float]]) -> str:
-    """One line: mIoU after 1, 3 and the last click of every set."""
-    parts = []
-    for name, values in validation.items():
-        chosen = sorted({1, 3, len(values)} & set(range(1, len(values) + 1)))
-        parts.append(name + " " + " ".join(f"mIoU@{k} {values[k - 1]:.3f}" for k in chosen))
-    return "; ".join(parts)
+        if different:
+            warnings.warn(
+                f"resuming with another {', '.join(different)}: not the run it would have been",
+                stacklevel=3,
+            )
+        try:
+            load_full_state(self.model, self.optimizer, state["model"], state["optimizer"])
+            if self.average is not None and state["average"] is not None:
+                self.average.load_state_dict(state["average"])
+            if self.accelerator.scaler is not None and state["scaler"] is not None:
+                self.accelerator.scaler.load_state_dict(state["scaler"])
+        except (RuntimeError, ValueError, KeyError) as error:
+            raise InputError(
+                f"cannot resume: the checkpoint in {self.folder.path} is of another network "
+                f"({str(error).splitlines()[0]})"
+            ) from error
+        self.rounds.load_state_dict(state["rounds"])
+        self.start = min(state["step"], self.steps)

@@ -23,13 +23,16 @@ class TrainConfig:
     weights: str | None = None  # start from: a folder, a .pth, a timm MAE name, or "shipped"
     model_size: int | None = None  # image side the positions are stored for; None: image_size
     dropout: float = 0.1  # in the head
+    freeze_backbone: bool = False  # train click embedding, pyramid and head alone
 
     # --- data
     data: str = "synthetic"  # mixture "name[=folder][:weight],…"
     root: str | None = None  # folder of the sets that name none
     image_size: int = 224  # side of the square training crops in pixels
     augmentation: str = "zoom"  # zoom (crops as the predictor makes them) | sbd | cocolvis | none
-    min_area: float = 1000  # smallest target, pixels in a 448x448 crop (scaled for other sides)
+    min_area: float = 1000  # smallest target in pixels of a crop of …
+    min_area_side: int = 448  # … this side; it is scaled to the side that is trained at
+    least_fill: float = 0.0  # leave out objects that fill less of their box than this
     merge: float = 0.15  # probability that two objects together are the target
     background: float = 0.05  # probability that a crop without any object is kept
     stuff: float = 0.30  # probability that regions are candidates too
@@ -58,6 +61,7 @@ class TrainConfig:
     schedule: str = "cosine"  # cosine | multistep | constant
     warmup: int = 0  # steps of linear warm-up
     milestones: tuple[int, ...] = ()  # epochs at which multistep divides the rate by ten
+    final_rate: float = 0.01  # what the cosine ends at, as a share of lr
     clip: float = 0.0  # largest norm of the gradient; 0 does not clip
     ema: float = 0.0  # decay of averaged weights, e.g. 0.999; 0 keeps none
     stable_loss: bool = True  # logarithms from logits; False: the published order of operations
@@ -66,6 +70,7 @@ class TrainConfig:
     precision: str = "no"  # no | bf16 | fp16
     compile: bool = False  # torch.compile the network
     checkpointing: bool = False  # recompute blocks in backward: less memory, a third more time
+    fsdp: bool = False  # shard weights and optimizer over the processes of accelerate launch
     threads: int = 0  # CPU threads of PyTorch; 0 leaves it alone
     device: str | None = None  # None: cuda, else mps, else cpu
 
@@ -127,6 +132,17 @@ def preset(name: str, **changes: object) -> TrainConfig:
     if unknown:
         raise InputError(f"there is no setting {unknown[0]!r}; settings are {', '.join(known)}")
     return replace(PRESETS[name], **changes)
+
+
+def changes(config: TrainConfig) -> str:
+    """What differs from the recipe that the settings started from, for people."""
+    start = PRESETS.get(config.preset, TrainConfig())
+    different = [
+        f"{f.name} {getattr(config, f.name)}"
+        for f in fields(config)
+        if getattr(config, f.name) != getattr(start, f.name)
+    ]
+    return "changed: " + ", ".join(different) if different else "unchanged"
 
 
 _SCRATCH = TrainConfig(

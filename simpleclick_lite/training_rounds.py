@@ -23,10 +23,13 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from .data.sampling import Batch, TrainingSamples, collate
+from .distributed import gather_lists
 from .errors import InputError
 from .simulation import training_clicks
+from .simulation_torch import training_clicks_torch
 from .training_presets import TrainConfig
 
+_TENSORS = ("image", "target", "points", "labels", "previous")
 ROUNDS, CLICKS, DROPOUT = 1, 2, 3  # streams of randomness under one seed; 0 is the samples' own
 
 
@@ -190,6 +193,7 @@ class CarriedRounds(FreshRounds):
     ):
         super().__init__(samples, config, device, share)
         self.held: list[Batch | None] = [None] * self.parts
+        self.room = 2 * config.max_start_clicks + config.rounds
 
     def slots(self, part: int) -> range:
         """Numbers in the whole batch of the slots of one part."""
@@ -223,7 +227,7 @@ class CarriedRounds(FreshRounds):
                 self.held[part] = new
             else:
                 where = torch.tensor(places, device=self.device)
-                for name in ("image", "target", "points", "labels", "previous"):
+                for name in _TENSORS:
                     getattr(held, name)[where] = getattr(new, name)
                 for place, index, source in zip(places, new.index, new.source, strict=True):
                     held.index[place], held.source[place] = index, source
@@ -231,10 +235,9 @@ class CarriedRounds(FreshRounds):
 
     def _with_room(self, batch: Batch) -> Batch:
         """Pad the clicks to the most that a sample can ever have: start set, then one per round."""
-        room = 2 * self.config.max_start_clicks + self.config.rounds
         size, count = batch.labels.shape
-        points = batch.points.new_zeros(size, room, 2)
-        labels = batch.labels.new_full((size, room), -1)
+        points = batch.points.new_zeros(size, self.room, 2)
+        labels = batch.labels.new_full((size, self.room), -1)
         points[:, :count], labels[:, :count] = batch.points, batch.labels
         return replace(batch, points=points, labels=labels)
 
@@ -263,19 +266,34 @@ class CarriedRounds(FreshRounds):
         held.previous = probability
 
     def state_dict(self) -> dict:
-        """The samples in flight."""
-        return {"held": [vars(batch) for batch in self.held]}
+        """The samples in flight of all processes, slot by slot."""
+        items = []
+        for part, held in enumerate(self.held):
+            for place, slot in enumerate(self.slots(part)):
+                row = {name: getattr(held, name)[place].cpu() for name in _TENSORS}
+                row["image"] = (row["image"] * 255).round().to(torch.uint8)
+                items.append((slot, row, held.index[place], held.source[place]))
+        return {"slots": gather_lists(items, self.share.world)}
 
     def load_state_dict(self, state: dict) -> None:
-        """Go on with the samples in flight.
+        """Go on with the samples in flight, also with another number of processes.
 
         Raises:
             InputError: they belong to a run with another batch.
         """
-        held = [Batch(**values) for values in state["held"]]
-        if [len(b.index) for b in held] != [self.size] * self.parts:
-            raise InputError("cannot resume carried rounds with another batch_size or accumulate")
-        self.held = [_moved(batch, self.device) for batch in held]
+        items = {item[0]: item for item in state.get("slots", [])}
+        if set(items) != set(range(self.config.batch_size)):
+            raise InputError("cannot resume: carried samples belong to a run of another batch_size")
+        for part in range(self.parts):
+            chosen = [items[slot] for slot in self.slots(part)]
+            tensors = {n: torch.stack([item[1][n] for item in chosen]) for n in _TENSORS}
+            if tensors["points"].shape[1] != self.room:
+                raise InputError("cannot resume carried samples with another number of clicks")
+            previous = tensors["previous"].to(self.device)
+            batch = Batch(
+                **tensors, index=[item[2] for item in chosen], source=[item[3] for item in chosen]
+            )
+            self.held[part] = replace(to_device(batch, self.device), previous=previous)
 
 
 def next_clicks(
@@ -290,9 +308,12 @@ def next_clicks(
         np.random.default_rng((config.seed, CLICKS, i, r))
         for i, r in zip(index, rounds, strict=True)
     ]
-    points, labels = training_clicks(probability.cpu().numpy(), target.cpu().numpy(), rngs)
-    device = probability.device
-    return torch.from_numpy(points).to(device), torch.from_numpy(labels).to(device)
+    if probability.device.type != "cpu":
+        uniform = torch.tensor([rng.random() for rng in rngs], dtype=torch.float32)
+        uniform = uniform.to(probability.device, non_blocking=True)
+        return training_clicks_torch(probability, target, uniform)
+    points, labels = training_clicks(probability.numpy(), target.numpy(), rngs)
+    return torch.from_numpy(points), torch.from_numpy(labels)
 
 
 @torch.no_grad()
@@ -323,12 +344,12 @@ def click_rounds(network: nn.Module, batch: Batch, rounds: int, config: TrainCon
 
 
 def _moved(batch: Batch, device: torch.device) -> Batch:
-    names = ("image", "target", "points", "labels", "previous")
-    return replace(batch, **{n: getattr(batch, n).to(device, non_blocking=True) for n in names})
+    return replace(batch, **{n: getattr(batch, n).to(device, non_blocking=True) for n in _TENSORS})
 
 
 def to_device(batch: Batch, device: torch.device) -> Batch:
     """Move a batch; the image becomes float in [0, 1], the previous mask zeros."""
     batch = _moved(replace(batch, previous=batch.image[:0]), device)
-    image = batch.image.float() / 255
+    # one memory format everywhere: convolutions round differently in another
+    image = batch.image.contiguous(memory_format=torch.channels_last).float() / 255
     return replace(batch, image=image, previous=torch.zeros_like(image[:, :1]))

@@ -34,6 +34,7 @@ class SamplingConfig:
     augmentation: str = "zoom"  # zoom | sbd | cocolvis | none
     image_size: int = 448  # side of the square sample in pixels
     min_area: float = 1000  # pixels in the sample; smaller objects are no targets
+    least_fill: float = 0.0  # objects that fill less of their box are left out (SBD: 0.08)
     merge: float = 0.15  # probability that two objects together are the target
     background: float = 0.05  # probability that a crop without any object is kept
     stuff: float = 0.30  # probability that regions (sky, grass) are candidates too
@@ -273,8 +274,10 @@ def candidates(scene: CachedScene, config: SamplingConfig, rng: np.random.Genera
         kinds.add("stuff")
     if rng.random() < config.parts:
         kinds.add("part")
-    able = [k for k in range(len(scene)) if scene.kinds[k] in kinds and scene.areas[k] > 0]
-    return np.array(able, np.int64)
+    boxes = scene.boxes
+    space = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+    fits = (scene.areas > 0) & (scene.areas >= config.least_fill * space)
+    return np.array([k for k in np.flatnonzero(fits) if scene.kinds[k] in kinds], np.int64)
 
 
 def _others(scene: CachedScene, target: np.ndarray) -> np.ndarray:
