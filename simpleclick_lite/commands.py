@@ -154,11 +154,11 @@ def segment(args: argparse.Namespace) -> int:
 
 
 def _export(folder: Path, path: Path, image: np.ndarray, mask: np.ndarray) -> None:
-    """Write one object in every format of export.py; other programs find it by the file's name."""
-    from .export import AnnotatedImage, MaskedObject, export
+    """Write one object in every format of export.py."""
+    from .export import AnnotatedImage, MaskedObject, export, file_from
 
     target = MaskedObject(1, "object", mask)
-    export([AnnotatedImage(path.stem, image, [target], file=path.name)], folder)
+    export([AnnotatedImage(path.stem, image, [target], file_from(folder, path))], folder)
 
 
 def data_list(args: argparse.Namespace) -> int:

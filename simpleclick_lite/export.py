@@ -14,6 +14,7 @@ Explained in notebooks/13_click_tool.ipynb. Everything is written atomically:
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,6 +117,14 @@ def export(
     if "yolo" in formats:
         files.append(_text(folder / "yolo" / "classes.txt", "".join(f"{n}\n" for n in classes)))
     return files
+
+
+def file_from(folder: str | Path, image: Path) -> str:
+    """An image's path as files in `folder` name it: relative where that is possible."""
+    try:
+        return Path(os.path.relpath(image, folder)).as_posix()
+    except ValueError:  # another drive
+        return image.resolve().as_posix()
 
 
 def label_map(objects: Sequence[MaskedObject], size: tuple[int, int]) -> np.ndarray:

@@ -14,7 +14,6 @@ folder goes on exactly there. Methods may be called from several threads.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,7 @@ from .annotation import Annotation, CutObject
 from .clicks import Click, check_clicks
 from .errors import InputError
 from .evaluation import intersection_over_union
-from .export import FORMATS, AnnotatedImage, MaskedObject, export
+from .export import FORMATS, AnnotatedImage, MaskedObject, export, file_from
 from .overlay import View, blend, mark_clicks, paint
 from .pages import Page
 from .predictor import Prediction
@@ -368,5 +367,5 @@ class ClickSession(ImageSession):
                 mask = self._answers.answer(page.fingerprint, lambda: image, target).mask
             objects.append(MaskedObject(target.id, target.name, mask))
         path = page.picture.path
-        file = None if path is None else Path(os.path.relpath(path, folder)).as_posix()
+        file = None if path is None else file_from(folder, path)
         return AnnotatedImage(page.key, image, objects, file)
