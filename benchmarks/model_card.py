@@ -1,0 +1,263 @@
+"""The model card of the shipped weights, written from files; benchmarks/report.py calls it.
+
+What the training did is read from training.json and metrics.jsonl of each run and kept in
+results/shipped_training.json without any path; what the weights do comes from the evaluations.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import report_text
+
+from simpleclick_lite.training_presets import PRESETS, TrainConfig
+from simpleclick_lite.training_state import read_metrics
+
+FACTS = "shipped_training"
+# what each set of the mixture is, where it comes from, and under which terms
+SOURCES = {
+    "synthetic": "scenes drawn by this package; their textures are never cut from `photos`",
+    "coco_mval": "COCO_MVal: 800 objects, 10 of each of COCO's 80 categories, on 722 COCO "
+    "photographs, 80 objects held out by COCO image id (COCO annotations: CC BY 4.0; photographs: "
+    "Flickr, each under its owner's terms)",
+    "coco_mini": "482 COCO photographs with all instances, without the held-out ids (as above)",
+    "bsds_regions": "BSDS500: 401 photographs, the regions of every annotator; none is in GrabCut "
+    "or Berkeley (non-commercial research and education)",
+    "ccp": "Clothing Co-Parsing: 1,004 photographs of people, the person and regions of clothing "
+    "(published for research; its authors state no licence)",
+    "pets": "Oxford-IIIT Pet: 600 photographs of cats and dogs (CC BY-SA 4.0)",
+    "nuclei": "60 microscopy images, one label per nucleus (origin and terms not recorded)",
+}
+
+
+def steps_and_seconds(metrics: Sequence[dict]) -> tuple[int, float]:
+    """Last step, and seconds over all parts of a run that was interrupted and went on."""
+    seconds, last = 0.0, 0.0
+    rows = [row for row in metrics if "seconds" in row]
+    for row in rows:
+        if row["seconds"] < last:  # the clock starts anew with every part
+            seconds += last
+        last = row["seconds"]
+    return (int(rows[-1]["step"]) if rows else 0), seconds + last
+
+
+def command(config: TrainConfig, number: int) -> str:
+    """The command that repeats a stage: what differs from the preset, folders as DATA/NAME."""
+    start = PRESETS[config.preset]
+    parts = ["simpleclick-lite", "train", "--preset", config.preset]
+    for field in fields(TrainConfig):
+        value = getattr(config, field.name)
+        if field.name in ("preset", "resume", "out") or value == getattr(start, field.name):
+            continue
+        if field.name == "weights" and value not in (None, "shipped"):
+            value = f"runs/stage{number - 1}"
+        flag = field.name.replace("_", "-")
+        if isinstance(value, bool):
+            parts.append(f"--{flag}" if value else f"--no-{flag}")
+        else:
+            parts += [f"--{flag}", _without_paths(str(value))]
+    return shlex.join([*parts, "--out", f"runs/stage{number}"])
+
+
+def _without_paths(text: str) -> str:
+    """`=/any/where/NAME` as `=DATA/NAME`."""
+    return re.sub(r"=(?:[^=,]*/)([^/,:]+)", r"=DATA/\1", text)
+
+
+def stage_facts(folder: Path, number: int) -> dict[str, Any]:
+    """What one run did, from its training.json and metrics.jsonl."""
+    saved = json.loads((folder / "training.json").read_text(encoding="utf-8"))
+    known = {field.name for field in fields(TrainConfig)}
+    values = {k: tuple(v) if isinstance(v, list) else v for k, v in saved.items() if k in known}
+    config = TrainConfig(**values)
+    metrics = read_metrics(folder)
+    steps, seconds = steps_and_seconds(metrics)
+    checks = [row for row in metrics if "validation" in row]
+    return {
+        "command": command(config, number),
+        "model": config.model,
+        "image_size": config.image_size,
+        "steps": steps,
+        "planned_steps": config.steps,
+        "batch_size": config.batch_size,
+        "samples": steps * config.batch_size,
+        "hours": round(seconds / 3600, 2),
+        "threads": config.threads,
+        "optimizer": config.optimizer,
+        "lr": config.lr,
+        "weight_decay": config.weight_decay,
+        "schedule": config.schedule,
+        "ema": config.ema,
+        "rounds": config.rounds,
+        "carry": config.carry,
+        "precision": config.precision,
+        "seed": config.seed,
+        "data": _without_paths(config.data),
+        "validation_objects": config.validation_objects,
+        "validation": [
+            {"step": row["step"]}
+            | {name: [round(v, 4) for v in ious] for name, ious in row["validation"].items()}
+            for row in checks
+        ],
+    }
+
+
+def keep_training_facts(runs: Sequence[Path], hardware: str, digest: str, results: Path) -> None:
+    """Copy the facts of the runs that led to the weights into the repository.
+
+    Args:
+        runs: their folders, in order.
+        hardware: for people.
+        digest: hash of the weights that came out.
+        results: folder of measured results.
+    """
+    stages = [stage_facts(folder, number) for number, folder in enumerate(runs, start=1)]
+    facts = {"weights_sha256": digest, "hardware": hardware, "stages": stages}
+    text = json.dumps(facts, indent=1) + "\n"
+    (results / f"{FACTS}.json").write_text(text, encoding="utf-8")
+
+
+def training_facts(results: Path) -> dict[str, Any]:
+    """The kept facts, empty if there are none."""
+    return report_text.read(results, FACTS)
+
+
+def _data_table(mixture: str) -> str:
+    rows = []
+    for part in mixture.split(","):
+        name, _, rest = part.partition("=")
+        name, weight = (name, rest.rpartition(":")[2]) if rest else part.split(":")
+        rows.append((name, float(weight)))
+    total = sum(weight for _, weight in rows)
+    lines = ["| share of samples | data and licence |", "| ---: | --- |"]
+    lines += [f"| {100 * w / total:.0f}% | {SOURCES.get(n, n)} |" for n, w in rows]
+    return "\n".join(lines)
+
+
+def _stage_table(stages: Sequence[dict]) -> str:
+    head = ["stage", "input", "steps", "batch", "samples", "hours", "optimizer", "rate", "EMA"]
+    head.append("click rounds")
+    lines = [f"| {' | '.join(head)} |", "| ---" * len(head) + " |"]
+    for number, s in enumerate(stages, start=1):
+        steps = f"{s['steps']:,}"
+        if s["steps"] < s["planned_steps"]:
+            steps += f" of {s['planned_steps']:,}"
+        rounds = f"up to {s['rounds']}" + (", learned from too" if s["carry"] else "")
+        cells = [number, f"{s['image_size']} px", steps, s["batch_size"], f"{s['samples']:,}"]
+        cells += [f"{s['hours']:.2f}", s["optimizer"], f"{s['lr']:g}, {s['schedule']}", s["ema"]]
+        lines.append("| " + " | ".join(map(str, [*cells, rounds])) + " |")
+    return "\n".join(lines)
+
+
+def _validation(stages: Sequence[dict]) -> str:
+    """The last look at the held-out objects, if there was one."""
+    for number, stage in reversed([*enumerate(stages, start=1)]):
+        for check in reversed(stage["validation"]):
+            sets = {k: v for k, v in check.items() if k != "step"}
+            name, ious = next(iter(sets.items()))
+            values = ", ".join(f"{v:.3f}@{k}" for k, v in enumerate(ious, start=1))
+            return (
+                f"On {stage['validation_objects']} held-out {name} objects, after step "
+                f"{check['step']:,} of stage {number}, the robot's mIoU was {values} (input "
+                f"{stage['image_size']}, no mirror averaging)."
+            )
+    return ""
+
+
+def _failures(results: Path) -> str:
+    """Objects of `photos` that stay bad, by name."""
+    result = report_text.read(results, "evaluation_shipped_photos")
+    if not result:
+        return ""
+    last = sorted((row["iou"][-1], row["name"]) for row in result["objects"])
+    bad = [f"{name} ({iou:.2f})" for iou, name in last if max_iou(result, name) < 0.85]
+    if not bad:
+        return "Every object of `photos` reaches 85% IoU within 20 clicks."
+    return (
+        f"{len(bad)} of the {len(last)} objects of `photos` never reach 85% IoU in 20 clicks "
+        f"(IoU after the last): {', '.join(bad)}."
+    )
+
+
+def max_iou(result: dict, name: str) -> float:
+    """The best IoU an object ever had."""
+    return max(next(row["iou"] for row in result["objects"] if row["name"] == name))
+
+
+def _training_part(facts: dict) -> list[str]:
+    stages = facts["stages"]
+    last = stages[-1]
+    samples = sum(stage["samples"] for stage in stages)
+    hours = sum(stage["hours"] for stage in stages)
+    threads = f", {last['threads']} thread used" if last["threads"] == 1 else ""
+    lines = "\n".join(stage["command"] for stage in stages)
+    return [
+        "## Training",
+        f"From random weights, {samples:,} samples in {hours:.1f} hours on {facts['hardware']}"
+        f"{threads} (the machine did other work meanwhile). Precision: "
+        f"{'float32' if last['precision'] == 'no' else last['precision']}; loss: normalized focal "
+        f"loss; weight decay {last['weight_decay']}; seed {last['seed']}. The published networks "
+        "saw many millions of samples.",
+        _stage_table(stages),
+        _data_table(last["data"]),
+        "GrabCut, Berkeley, DAVIS and `photos` were never trained on. "
+        + _validation(stages)
+        + " Second seed at a quarter of the steps: not measured.",
+        "The commands, DATA being the folder of the data sets:",
+        f"```bash\n{lines}\n```",
+    ]
+
+
+def card(results: Path) -> str:
+    """The whole model card as Markdown."""
+    facts = training_facts(results)
+    stages = facts.get("stages", [])
+    model = stages[-1]["model"] if stages else "xtiny"
+    size = f", input {stages[-1]['image_size']}" if stages else ""
+    parts = [
+        "<!-- written by benchmarks/report.py: change benchmarks/model_card.py, not this -->",
+        "# The shipped weights",
+        f"SimpleClick ({model}{size}): what `simpleclick_lite.load_model()` returns. Small weights "
+        "for learning and for trying out, trained on what two CPU cores can do in an evening.",
+        "## Intended use",
+        "The notebooks of the course, the click tool and the quickstart on a laptop, and as a "
+        "start for fine-tuning on your own images. Not for medical or any other decision about "
+        "people, and not as a stand-in for the published SimpleClick: for good masks in few "
+        'clicks load an official checkpoint, `load_model("PATH.pth")`.',
+        *(_training_part(facts) if facts else []),
+        "## Measured",
+    ]
+    for data, name in report_text.SETS.items():
+        if report_text.evaluations(results, data):
+            parts += [f"**{name}**", report_text.measured_table(results, data)]
+    parts += [
+        " ".join(report_text.comparison(results)),
+        report_text.more_clicks(results),
+        report_text.extra(results),
+        "Columns and baselines: [README](../../README.md#results). The commands:",
+        "```bash\n"
+        "simpleclick-lite evaluate --data photos --json photos.json\n"
+        "simpleclick-lite evaluate --data grabcut --root DATA/GrabCut --json grabcut.json\n"
+        "python benchmarks/extra_clicks.py\n"
+        "```",
+        "`photos` is twelve photographs with outlines drawn for this project:",
+        "![The photographs of photos with the outlines of their objects]"
+        "(../../docs/figures/photos_contact_sheet.jpg)",
+        "## Known failures",
+        _failures(results),
+        "The network sees a crop scaled to its input size, so that thin parts (spokes, masts, "
+        "hair) blur; small or textureless objects take many clicks; microscopy beyond nuclei, "
+        "medical volumes, drawings and text were not trained on. Look at [24 objects after 1, 3 "
+        "and 5 clicks](../../docs/figures/photos_24_objects.jpg) before relying on it.",
+        "## Licence",
+        "The weights were trained on data of the terms above, some of them for research and "
+        "non-commercial use; whoever uses the weights commercially should train on data of their "
+        "own choice. The code is under the MIT licence.",
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"

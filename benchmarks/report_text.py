@@ -1,0 +1,157 @@
+"""README's results as text, made of the files in benchmarks/results alone.
+
+Measured and published numbers never share a table.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from simpleclick_lite.tables import published
+
+# row's file name -> how a table calls it; a row without a file is left out
+ROWS = {
+    "shipped": "**shipped weights**",
+    "first": "first weights, synthetic scenes only",
+    "opencv_grabcut": "OpenCV grabCut, same robot",
+    "disk_best": "disk around each positive click, {radius:.0f} px *",
+    "disk": "disk around each positive click, 1/6 of the longer side",
+}
+SETS = {"grabcut": "GrabCut", "photos": "photos"}
+CLICKS = (1, 3, 5, 10, 20)
+
+
+def read(results: Path, name: str) -> dict[str, Any]:
+    """One result, empty if there is none."""
+    path = results / f"{name}.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+
+def evaluations(results: Path, data: str) -> dict[str, dict]:
+    """row -> evaluation on one data set, in the order of ROWS."""
+    found = {row: read(results, f"evaluation_{row}_{data}") for row in ROWS}
+    return {row: value for row, value in found.items() if value}
+
+
+def label(row: str, result: dict) -> str:
+    """The name of a row in a table."""
+    return ROWS[row].format(radius=result["settings"].get("radius") or 0)
+
+
+def measured_table(results: Path, data: str) -> str:
+    """All rows on one data set as Markdown."""
+    head = ["measured here", "NoC@85", "NoC@90", "never 85%", "never 90%"]
+    head += [f"mIoU@{k}" for k in CLICKS]
+    lines = ["| " + " | ".join(head) + " |", "| --- |" + " ---: |" * (len(head) - 1)]
+    for row, result in evaluations(results, data).items():
+        cells = [label(row, result), f"{result['noc85']:.2f}", f"{result['noc90']:.2f}"]
+        cells += [str(result["failures85"]), str(result["failures90"])]
+        cells += [f"{result['miou'][k - 1]:.3f}" for k in CLICKS]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def published_table() -> str:
+    """The paper's rows that come closest, and its best known ones, as Markdown."""
+    head = ["published in the paper", "backbone", "trained on", "GrabCut NoC@85", "NoC@90"]
+    head += ["SBD NoC@85", "NoC@90"]
+    lines = ["| " + " | ".join(head) + " |", "| --- | --- | --- |" + " ---: |" * 4]
+    data = published()
+    rows = [row | {"training": "SBD", "sbd": True} for row in data["tiny"]]
+    rows += [row for row in data["comparison"] if row["method"] == "SimpleClick"]
+    for row in rows:
+        cells = [row.get("model") or row["method"], row["backbone"], row["training"]]
+        if row.get("sbd"):
+            numbers = [None, None, row["noc85"], row["noc90"]]
+        else:
+            numbers = [row[f"noc{t}"].get(s) for s in ("grabcut", "sbd") for t in (85, 90)]
+        cells += ["" if number is None else f"{number:.2f}" for number in numbers]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def comparison(results: Path) -> list[str]:
+    """Sentences that say whether the shipped weights beat OpenCV's grabCut, and by how much."""
+    sentences = []
+    for data, name in SETS.items():
+        rows = evaluations(results, data)
+        if not {"shipped", "opencv_grabcut"} <= set(rows):
+            continue
+        parts = []
+        for threshold in (85, 90):
+            ours, theirs = (rows[r][f"noc{threshold}"] for r in ("shipped", "opencv_grabcut"))
+            word = "fewer" if ours < theirs else "more"
+            parts.append(
+                f"{abs(ours - theirs):.2f} clicks {word} to {threshold}% ({ours:.2f} against "
+                f"{theirs:.2f})"
+            )
+        sentences.append(f"On {name} the shipped weights need {' and '.join(parts)} than grabCut.")
+    return sentences
+
+
+def more_clicks(results: Path) -> str:
+    """Whether mIoU rises from click 1 to 5 to 10 to 20."""
+    parts = []
+    for data, name in SETS.items():
+        miou = evaluations(results, data).get("shipped", {}).get("miou")
+        if miou:
+            values = [miou[k - 1] for k in (1, 5, 10, 20)]
+            rises = all(a < b for a, b in zip(values, values[1:], strict=False))
+            word = "rises" if rises else "does **not** always rise"
+            numbers = ", ".join(f"{value:.3f}" for value in values)
+            parts.append(f"on {name} it {word} ({numbers})")
+    return f"From click 1 to 5 to 10 to 20, mIoU: {'; '.join(parts)}." if parts else ""
+
+
+def extra(results: Path) -> str:
+    """What needless clicks do, in a sentence or two."""
+    result = read(results, "extra_clicks")
+    if not result:
+        return ""
+    summary = result["summary"]
+    objects, passed = len(result["objects"]), len(result["passed_over"])
+    both = " and ".join(f"{100 * summary[k]['harmless']:.0f}%" for k in ("positive", "negative"))
+    return (
+        f"A needless click on a found object ({objects} objects of photos, "
+        f"{summary['all']['clicks']} clicks; {passed} objects that the robot had not found after "
+        f"{result['settings']['most_clicks']} clicks were passed over) costs less than "
+        f"{result['settings']['harm']} of IoU in {100 * summary['all']['harmless']:.0f}% of all "
+        f"cases ({both} for clicks on the object and on the background); the aim is 95%. The "
+        f"worst fall was {-min(summary[k]['worst'] for k in ('positive', 'negative')):.2f}."
+    )
+
+
+def section(results: Path) -> str:
+    """Everything between README's two comments."""
+    parts = [
+        "<!-- written by benchmarks/report.py from benchmarks/results: change those, not this -->",
+        "A robot user clicks the centre of the largest error, up to 20 times. NoC@90 is the mean "
+        "number of clicks to reach 90% IoU (20 if it never does: the number of such objects is in "
+        "the column *never 90%*), mIoU@3 the mean IoU after three clicks. All rows of the first "
+        "two tables were measured with this package, `simpleclick-lite evaluate`, and the same "
+        "robot.",
+    ]
+    for data, name in SETS.items():
+        rows = evaluations(results, data)
+        if rows:
+            count = next(iter(rows.values()))["settings"]["number_of_objects"]
+            more = " on 12 photographs, means over photographs" if data == "photos" else ""
+            parts += [f"**{name}** ({count} objects{more})", measured_table(results, data)]
+    parts.append("\\* the radius that fits this set's objects best after the first click.")
+    if sentences := comparison(results):
+        parts.append(" ".join(sentences))
+    parts += [more_clicks(results), extra(results)]
+    parts.append("![IoU over clicks on GrabCut and photos](docs/figures/iou_per_click.png)")
+    parts.append(
+        "What the masks look like: [24 objects after 1, 3 and 5 clicks]"
+        "(docs/figures/photos_24_objects.jpg). How the weights were made and where they fail: "
+        "[model card](simpleclick_lite/weights/README.md)."
+    )
+    parts.append(
+        "For scale, numbers from the paper. They were not measured here, and their networks were "
+        "trained on far more data with GPUs:"
+    )
+    parts.append(published_table())
+    return "\n\n".join(part for part in parts if part)
