@@ -160,7 +160,7 @@ def test_pycocotools_reads_the_coco_files(session):
 
 def test_yolo_lines_are_one_polygon_per_object_in_fractions(session):
     files = session.export(formats=["yolo"])
-    by_name = {f.name: f.read_text() for f in files if f.suffix == ".txt"}
+    by_name = {f.name: f.read_text(encoding="utf-8") for f in files if f.suffix == ".txt"}
     assert by_name["classes.txt"] == "cat\ndog, brown\n"
     lines = by_name["my_cat.txt"].splitlines()
     session.go_to(0)
@@ -174,7 +174,8 @@ def test_yolo_lines_are_one_polygon_per_object_in_fractions(session):
 
 def test_labelme_files_hold_polygons_grouped_by_object(session):
     files = session.export(formats=["labelme"])
-    data = json.loads(next(f for f in files if f.name == "my_cat.json").read_text())
+    (path,) = (f for f in files if f.name == "my_cat.json")
+    data = json.loads(path.read_text(encoding="utf-8"))
     assert (data["imageHeight"], data["imageWidth"]) == (60, 80) and data["imageData"] is None
     folder = files[-1].parent
     assert (folder / data["imagePath"]).resolve().is_file()

@@ -246,15 +246,33 @@ def test_docstrings_tell_the_shapes_of_tensors():
     assert len(silent) <= count / 10, f"of {count}: {silent}"
 
 
+def inherited(tree: ast.Module) -> set[ast.AST]:
+    """Methods that another class of the same file has too: its base says what they take."""
+    classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
+    found: set[ast.AST] = set()
+    for node in classes.values():
+        bases = [classes[b.id] for b in node.bases if isinstance(b, ast.Name) and b.id in classes]
+        known = {m.name for b in bases for m in b.body if isinstance(m, ast.FunctionDef)}
+        found |= {m for m in node.body if isinstance(m, ast.FunctionDef) and m.name in known}
+    return found
+
+
 def test_public_functions_are_annotated():
     bare = []
     for path in package_files():
+        exempt = inherited(tree_of(path))
         for node, _ in public_functions(tree_of(path)):
-            if isinstance(node, ast.FunctionDef):
+            if isinstance(node, ast.FunctionDef) and node not in exempt:
                 arguments = node.args.args + node.args.kwonlyargs
                 if any(a.annotation is None and a.arg not in ("self", "cls") for a in arguments):
                     bare.append(f"{relative(path)}:{node.lineno} {node.name}")
     assert not bare
+
+
+def test_the_readme_lists_every_lesson():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    lessons = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
+    assert not [path.name for path in lessons if f"(notebooks/{path.name})" not in readme]
 
 
 # --- metadata and pages ------------------------------------------------------------------------

@@ -178,7 +178,7 @@ def test_several_images_each_have_their_own_objects(tmp_path):
 
 
 def test_a_broken_image_is_passed_over_with_one_sentence(tmp_path):
-    (tmp_path / "b.jpg").write_text("this is a letter")
+    (tmp_path / "b.jpg").write_text("this is a letter", encoding="utf-8")
     cv2.imwrite(str(tmp_path / "a.png"), picture())
     cv2.imwrite(str(tmp_path / "c.png"), picture())
     session = ClickSession(tmp_path, FakePredictor())
@@ -354,10 +354,10 @@ def test_the_state_is_json_and_can_be_loaded(session):
 def test_a_damaged_file_is_named_and_not_overwritten(session, text):
     session.add_click(10, 10)
     path = session.folder.path / "clicks" / "image.json"
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
     with pytest.raises(InputError, match="image.json"):
         reopened(session)
-    assert path.read_text() == text
+    assert path.read_text(encoding="utf-8") == text
 
 
 def test_an_added_image_is_kept_for_the_next_time(session):

@@ -199,7 +199,7 @@ def test_an_error_is_shown_and_raised_again_only_in_strict_mode(tmp_path):
     assert "out of memory" in strict.parts.status.value
     with pytest.raises(InputError, match="letter"):
         path = tmp_path / "letter.jpg"
-        path.write_text("dear reader")
+        path.write_text("dear reader", encoding="utf-8")
         ClickTool(path, predictor)
 
 
