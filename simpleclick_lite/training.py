@@ -32,9 +32,10 @@ from .model import SimpleClick
 from .optim import AveragedWeights, build_optimizer, parameter_groups, schedule_factor
 from .predictor import get_device
 from .simulation import MASK_THRESHOLD
+from .training_batches import KeyedDropout, Share
 from .training_guard import LossWatch, StopRequest, memory_advice
 from .training_presets import PRESETS, TrainConfig, changes, check_config, preset
-from .training_rounds import CarriedRounds, FreshRounds, KeyedDropout, Share
+from .training_rounds import CarriedRounds, FreshRounds
 from .training_state import RunFolder
 from .training_validation import Validation, describe
 
@@ -82,10 +83,12 @@ def make_model(config: TrainConfig) -> SimpleClick:
         return load_model(path, image_size=config.model_size)
     if config.model not in MODEL_PRESETS:
         raise InputError(f"model {config.model!r} is not one of {', '.join(MODEL_PRESETS)}")
+    shape = MODEL_PRESETS[config.model]
     shape = replace(
-        MODEL_PRESETS[config.model],
+        shape,
         image_size=config.model_size or config.image_size,
         pyramid=config.pyramid,
+        pyramid_channels=config.pyramid_channels or shape.pyramid_channels,
         dropout=config.dropout,
     )
     with torch.random.fork_rng(devices=[]):

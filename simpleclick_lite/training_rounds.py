@@ -15,93 +15,19 @@ step on a CPU nearly twice as fast; in exchange a step has fewer new pictures.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
 
-from .data.sampling import Batch, TrainingSamples, collate
+from .data.sampling import Batch, TrainingSamples
 from .distributed import gather_lists
 from .errors import InputError
 from .simulation import training_clicks
 from .simulation_torch import training_clicks_torch
+from .training_batches import CLICKS, ROUNDS, TENSORS, Share, load_batches, share_size, to_device
 from .training_presets import TrainConfig
-
-_TENSORS = ("image", "target", "points", "labels", "previous")
-ROUNDS, CLICKS, DROPOUT = 1, 2, 3  # streams of randomness under one seed; 0 is the samples' own
-
-
-class KeyedDropout(nn.Module):
-    """Dropout of whole channels whose choice is keyed by sample and step, not by a global state.
-
-    So an interrupted run goes on bit for bit, and several processes drop what one would.
-
-    Args:
-        dropped: the `nn.Dropout2d` it replaces.
-        channels: of the maps it will see.
-    """
-
-    def __init__(self, dropped: nn.Dropout2d, channels: int):
-        super().__init__()
-        self.p, self.channels = dropped.p, channels
-        self.kept: Tensor | None = None  # (B, C) of zeros and 1 / (1 - p)
-
-    def draw(self, index: list[int], step: int, seed: int, device: torch.device) -> None:
-        """Choose for the next training forward pass."""
-        if self.p:
-            rows = [
-                np.random.default_rng((seed, DROPOUT, step, i)).random(self.channels) for i in index
-            ]
-            kept = (np.stack(rows) >= self.p).astype(np.float32) / (1 - min(self.p, 1 - 1e-6))
-            self.kept = torch.from_numpy(kept).to(device, non_blocking=True)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Drop channels of (B, C, h, w) in training mode."""
-        if not self.training or not self.p:
-            return x
-        return x * self.kept[:, :, None, None].to(x.dtype)
-
-
-@dataclass(frozen=True)
-class Share:
-    """Which part of a step's batch this process makes."""
-
-    rank: int = 0
-    world: int = 1
-
-
-def load_batches(
-    samples: TrainingSamples, plan: list[list[int]] | Iterator[list[int]], workers: int
-) -> Iterator[Batch | None]:
-    """Batches in the order of the plan, made here or by loader processes (started with spawn)."""
-    if workers == 0:
-        return (_make(samples, indices) for indices in plan)
-    loader = DataLoader(
-        _Fetch(samples),
-        batch_size=None,
-        sampler=plan,
-        num_workers=workers,
-        multiprocessing_context="spawn",
-        prefetch_factor=4,
-        pin_memory=torch.cuda.is_available(),
-    )
-    return iter(loader)
-
-
-class _Fetch(torch.utils.data.Dataset):
-    """Lets a loader process make a whole batch from a list of sample numbers."""
-
-    def __init__(self, samples: TrainingSamples):
-        self.samples = samples
-
-    def __getitem__(self, indices: list[int]) -> Batch | None:
-        return _make(self.samples, indices)
-
-
-def _make(samples: TrainingSamples, indices: list[int]) -> Batch | None:
-    return collate([samples[i] for i in indices]) if indices else None
 
 
 class _Plan:
@@ -117,21 +43,6 @@ class _Plan:
         for step in range(self.start, self.stop):
             for part in range(self.rounds.parts):
                 yield self.rounds.wanted(step, part, first=step == self.start)
-
-
-def share_size(config: TrainConfig, share: Share) -> int:
-    """Samples of one part of one process.
-
-    Raises:
-        InputError: the batch cannot be cut into equal parts.
-    """
-    size, rest = divmod(config.batch_size, share.world * config.accumulate)
-    if rest or size < 1:
-        raise InputError(
-            f"batch_size {config.batch_size} is not a multiple of {share.world} processes times "
-            f"accumulate {config.accumulate}"
-        )
-    return size
 
 
 class FreshRounds:
@@ -227,7 +138,7 @@ class CarriedRounds(FreshRounds):
                 self.held[part] = new
             else:
                 where = torch.tensor(places, device=self.device)
-                for name in _TENSORS:
+                for name in TENSORS:
                     getattr(held, name)[where] = getattr(new, name)
                 for place, index, source in zip(places, new.index, new.source, strict=True):
                     held.index[place], held.source[place] = index, source
@@ -270,7 +181,7 @@ class CarriedRounds(FreshRounds):
         items = []
         for part, held in enumerate(self.held):
             for place, slot in enumerate(self.slots(part)):
-                row = {name: getattr(held, name)[place].cpu() for name in _TENSORS}
+                row = {name: getattr(held, name)[place].cpu() for name in TENSORS}
                 row["image"] = (row["image"] * 255).round().to(torch.uint8)
                 items.append((slot, row, held.index[place], held.source[place]))
         return {"slots": gather_lists(items, self.share.world)}
@@ -286,7 +197,7 @@ class CarriedRounds(FreshRounds):
             raise InputError("cannot resume: carried samples belong to a run of another batch_size")
         for part in range(self.parts):
             chosen = [items[slot] for slot in self.slots(part)]
-            tensors = {n: torch.stack([item[1][n] for item in chosen]) for n in _TENSORS}
+            tensors = {n: torch.stack([item[1][n] for item in chosen]) for n in TENSORS}
             if tensors["points"].shape[1] != self.room:
                 raise InputError("cannot resume carried samples with another number of clicks")
             previous = tensors["previous"].to(self.device)
@@ -341,15 +252,3 @@ def click_rounds(network: nn.Module, batch: Batch, rounds: int, config: TrainCon
         labels = torch.cat([labels, more[1]], dim=1)
     network.train(training)
     return replace(batch, points=points, labels=labels, previous=previous)
-
-
-def _moved(batch: Batch, device: torch.device) -> Batch:
-    return replace(batch, **{n: getattr(batch, n).to(device, non_blocking=True) for n in _TENSORS})
-
-
-def to_device(batch: Batch, device: torch.device) -> Batch:
-    """Move a batch; the image becomes float in [0, 1], the previous mask zeros."""
-    batch = _moved(replace(batch, previous=batch.image[:0]), device)
-    # one memory format everywhere: convolutions round differently in another
-    image = batch.image.contiguous(memory_format=torch.channels_last).float() / 255
-    return replace(batch, image=image, previous=torch.zeros_like(image[:, :1]))

@@ -75,6 +75,12 @@ class Batch:
     source: list[str]  # names of their scenes
     previous: Tensor | None = None  # (B, 1, S, S) probability after the last click
 
+    def pin_memory(self) -> Batch:
+        """The batch in page-locked memory, from where a GPU can fetch it (called by DataLoader)."""
+        return replace(
+            self, **{k: v.pin_memory() for k, v in vars(self).items() if isinstance(v, Tensor)}
+        )
+
 
 def collate(samples: Sequence[TrainingSample]) -> Batch:
     """Stack samples; clicks are padded to the longest set."""
