@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from simpleclick_lite.checkpoint import load_model
 from simpleclick_lite.clicks import Click
 from simpleclick_lite.crop import Box, holds_clicks, next_box, object_box, overlap, to_crop
 from simpleclick_lite.data import Sample
-from simpleclick_lite.evaluation import evaluate_object
+from simpleclick_lite.evaluation import evaluate, evaluate_object
 from simpleclick_lite.predictor import Predictor
 
 TAGS = [
@@ -94,3 +95,36 @@ def test_evaluate_takes_the_same_course(golden, tag, report):
         differences.append(abs(iou - float(expected)))
     assert max(differences) <= 1e-3
     report({f"IoU, {len(differences)} of 5 clicks": max(differences)})
+
+
+@pytest.mark.parametrize("name, side", [("grabcut", 448), ("davis", 672), ("my own", 448)])
+def test_evaluate_shows_the_network_each_sets_published_crop(golden, name, side):
+    class Set(list):
+        pass
+
+    samples = Set([Sample(np.zeros((60, 80, 3), np.uint8), np.eye(60, 80, dtype=np.int8), "a")])
+    samples.name = name
+    predictor = Predictor(load_model(golden / "simpleclick_micro.pth"), "cpu", flip=False)
+    sizes = []
+    predictor.model.register_forward_pre_hook(lambda _, args: sizes.append(args[0].shape[-2:]))
+    result = evaluate(predictor, samples, max_clicks=2, progress=False)
+    assert sizes == [(side, side)] * 2
+    assert result.settings["crop_size"] == side
+    assert predictor.crop_size is None
+
+
+@pytest.mark.parametrize("stop, clicks", [(None, 20), (0.9, 1), (0.0, 1)])
+def test_noc_runs_stop_and_miou_runs_use_all_clicks(stop, clicks):
+    mask = np.ones((60, 80), np.int8)
+
+    class Right:
+        """Finds the object at once."""
+
+        def set_image(self, image):
+            pass
+
+        def predict(self, points, labels):
+            return SimpleNamespace(mask=mask == 1)
+
+    sample = Sample(np.zeros((60, 80, 3), np.uint8), mask, "a")
+    assert len(evaluate_object(Right(), sample, stop_iou=stop).clicks) == clicks
