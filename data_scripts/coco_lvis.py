@@ -6,7 +6,8 @@ Needs, in ROOT or ROOT/annotations, any of
   lvis_v1_SPLIT.json          LVIS v1, CC BY 4.0, 1.1 GB for train    www.lvisdataset.org
   instances_SPLIT2017.json    COCO, CC BY 4.0, 450 MB for train       cocodataset.org
   stuff_SPLIT2017.json        COCO stuff, CC BY 4.0, 540 MB for train cocodataset.org
-and writes ROOT/coco_lvis_index/SPLIT, about 1 GB for train. Nothing is downloaded.
+and writes ROOT/coco_lvis_index/SPLIT, about 1 GB for train. Nothing is downloaded;
+lvis.py downloads the files and then does the same.
 """
 
 from __future__ import annotations
