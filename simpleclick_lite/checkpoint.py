@@ -174,7 +174,8 @@ def _from_timm(name: str, image_size: int) -> SimpleClick:
     try:
         vit = timm.create_model(name, pretrained=True)
     except Exception as error:  # no internet shows as many types
-        raise InputError(f"timm could not fetch {name} ({error}); it needs internet") from error
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InputError(f"timm could not fetch {name} ({reason}); it needs internet") from error
     return _from_mae(vit.state_dict(), name, image_size)
 
 

@@ -229,11 +229,12 @@ def test_timm_names_need_internet(monkeypatch, name):
     import timm
 
     def offline(*args, **more):
-        raise OSError("Temporary failure in name resolution")
+        raise OSError("Temporary failure in name resolution\nand a second line")
 
     monkeypatch.setattr(timm, "create_model", offline)
-    with pytest.raises(InputError, match=f"{name}.*internet"):
+    with pytest.raises(InputError, match=f"{name}.*internet") as caught:
         load_model(name)
+    assert "\n" not in str(caught.value)
 
 
 def test_timm_names_give_the_backbone(monkeypatch, encoder):
