@@ -104,6 +104,8 @@ def run(recipe: Recipe, argv: Sequence[str] | None = None) -> int:
             take_by_hand(recipe, path, args.root)
         if recipe.convert is not None:
             recipe.convert(args.root, args.only or parts(recipe))
+        if not recipe.archives and not args.root.is_dir():
+            raise FetchError(f"{args.root} does not exist; put there what is to be fetched by hand")
         return check(recipe, args.root, args.only)
     except InputError as error:
         print(error, file=sys.stderr)

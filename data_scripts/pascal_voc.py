@@ -19,7 +19,7 @@ the photographs are from flickr and under flickr's terms of use; see the page of
                 "https://thor.robots.ox.ac.uk/pascal/VOC/voc2012/VOCtrainval_11-May-2012.tar",
                 "http://host.robots.ox.ac.uk/pascal/VOC/voc2012/VOCtrainval_11-May-2012.tar",
             ),
-            takes=("JPEGImages", "SegmentationObject", "SegmentationClass", "ImageSets"),
+            takes=("JPEGImages", "SegmentationObject", "ImageSets"),
             hash="md5:6cd6e144f989b92b3379bac3b3de84fd",
             size=2_000_000_000,
             unpacked=2_000_000_000,

@@ -20,7 +20,8 @@ QUICK = {"wait": 0, "timeout": 5, "progress": False}
 
 
 @pytest.fixture
-def server():
+def server(monkeypatch):
+    monkeypatch.setenv("NO_PROXY", "*")
     with serve() as state:
         state.files["/set.bin"] = BODY
         yield state
