@@ -17,6 +17,9 @@ from .errors import InputError
 from .files import atomic_path
 
 
+START_TIMEOUT = 300  # seconds; on a busy machine a kernel may take more than the usual minute
+
+
 def self_check(number: int, check: Callable[[], object]) -> None:
     """Say whether an exercise is solved: `check` returns for a solution and raises otherwise.
 
@@ -140,6 +143,7 @@ def execute_notebook(
         cwd=str(cwd),
         kernel_name="python3",
         kernel_manager_class=_kernel_manager(),
+        start_timeout=START_TIMEOUT,
         execution_timeout=cell_timeout,
         # disable=None: no bar where the output is not a terminal
         progress_bar={"desc": path.stem, "disable": None, "leave": False} if progress else False,
