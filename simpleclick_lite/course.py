@@ -16,7 +16,6 @@ from .course_pages import NotebookRun, title_of, write_index, write_page
 from .errors import InputError
 from .files import atomic_path
 
-
 START_TIMEOUT = 300  # seconds; on a busy machine a kernel may take more than the usual minute
 
 
