@@ -166,9 +166,8 @@ class Screen:
     def _update_lists(self, objects: list[CutObject], current: CutObject | None) -> None:
         p, session = self.parts, self.session
         counts = session.counts()
-        width = len(str(len(counts)))
         options = [
-            (f"{i + 1:{width}} {picture.name}" + (f" ({count})" if count else ""), i)
+            (f"{i + 1} {picture.name}" + (f" ({count})" if count else ""), i)
             for i, (picture, count) in enumerate(zip(session.pictures, counts, strict=True))
         ]
         if tuple(p.images.options) != tuple(options):

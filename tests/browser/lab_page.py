@@ -228,8 +228,8 @@ class NotebookPage:
 
     @property
     def status(self) -> str:
-        """The status line."""
-        return self.page.locator(".click-status").inner_text()
+        """The status line, also while JupyterLab does not render it because it is out of sight."""
+        return self.page.locator(".click-status").text_content() or ""
 
     def wait_status(self, *texts: str) -> None:
         """Wait until the status line has all these texts and the network does not run."""

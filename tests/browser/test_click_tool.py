@@ -85,8 +85,8 @@ def click_and_see(page: NotebookPage, x: float, y: float, **how) -> np.ndarray:
 def test_notebook_13_cuts_an_object_out(open_notebook, tmp_path):
     page = open_notebook(NOTEBOOK)
     page.run_all()
-    page.canvas.wait_for()
-    page.page.locator(".click-tool select").first.select_option(label="4 coffee")
+    page.canvas.scroll_into_view_if_needed()
+    page.page.locator(".click-tool select").first.select_option(index=3)
     page.wait_status("coffee")
     poll(lambda: page.pixels().shape == (400, 600, 3), "the coffee has its own size")
     poll(lambda: page.pixels().std() > 20, "the photograph is on the canvas")
