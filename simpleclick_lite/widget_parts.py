@@ -74,7 +74,7 @@ def make_parts() -> SimpleNamespace:
             layout=w.Layout(width="220px"),
         ),
         network=w.ToggleButton(description="What the network sees", layout=narrow),
-        network_image=w.Image(format="png", layout=w.Layout(max_width="100%")),
+        network_image=w.Image(format="png", layout=w.Layout(width="100%", max_width="688px")),
         network_text=w.HTML(),
         help=w.ToggleButton(description="Keys", layout=narrow),
         help_text=w.HTML(HELP),
