@@ -269,6 +269,17 @@ def test_public_functions_are_annotated():
     assert not bare
 
 
+def test_the_readmes_python_turns_clicks_into_a_mask():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    code = re.search(r"```python\n(.*?)```", readme, re.DOTALL).group(1)
+    names: dict[str, object] = {}
+    exec(compile(code, "README.md", "exec"), names)
+    mask = names["mask"]
+    assert mask.shape == (512, 512)
+    assert mask[83, 232], "what was clicked belongs to the mask"
+    assert 0.01 < mask.mean() < 0.5
+
+
 def test_the_readme_lists_every_lesson():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     lessons = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))

@@ -1,6 +1,6 @@
 """Draw the README's picture: three clicks on a photograph, and the mask after each.
 
-    python tools/readme_picture.py [--object coffee/cup] [--weights PATH] [--out FILE]
+    python tools/readme_picture.py [--object astronaut/head] [--weights PATH] [--out FILE]
 
 The clicks are the robot user's on an object of `photos`, the weights the shipped ones. Run it again
 when the weights change.
@@ -19,13 +19,13 @@ from simpleclick_lite.evaluation import intersection_over_union
 from simpleclick_lite.files import atomic_path
 from simpleclick_lite.simulation import robot_click
 
-OUT = Path(__file__).resolve().parent.parent / "docs" / "figures" / "clicks.png"
+OUT = Path(__file__).resolve().parent.parent / "docs" / "figures" / "clicks.jpg"
 
 
 def main() -> None:
     """Draw and write the picture."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--object", default="coffee/cup")
+    parser.add_argument("--object", default="astronaut/head")
     parser.add_argument("--weights", help="default: the shipped weights")
     parser.add_argument("--clicks", type=int, default=3)
     parser.add_argument("--out", type=Path, default=OUT)
