@@ -90,6 +90,8 @@ def evaluate(
     command += ["--root", str(root)] if root else []
     command += ["--json", str(json_file), "--resume"]
     subprocess.run([sys.executable, "-m", "simpleclick_lite.cli", *command], check=True)
+    if digest and row == "shipped" and digest != weights_hash():
+        sys.exit("error: the shipped weights changed while they were measured; run this again")
     result = json.loads(json_file.read_text(encoding="utf-8"))
     if result["settings"].get("weights") not in (None, "shipped"):
         result["settings"]["weights"] = row  # not a path of this machine

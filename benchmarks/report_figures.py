@@ -40,6 +40,8 @@ def curves(results: Path) -> None:
     panels = figure.subplots(1, len(SETS), sharey=True)
     for axes, (data, name) in zip(panels, SETS.items(), strict=True):
         for row, result in evaluations(results, data).items():
+            if not result["miou"]:
+                continue  # its objects were stopped at an IoU
             index = list(NAMES).index(row)
             look = {"color": SERIES[index], "marker": "os^Dv"[index], "markersize": 4}
             axes.plot(range(1, 21), result["miou"], label=NAMES[row], **look)

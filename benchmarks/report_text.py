@@ -40,6 +40,15 @@ def label(row: str, result: dict) -> str:
     return ROWS[row].format(radius=result["settings"].get("radius") or 0)
 
 
+def miou(result: dict, k: int) -> float | None:
+    """Mean IoU after k clicks; None for later clicks of a run that stopped objects at an IoU."""
+    if len(result["miou"]) >= k:
+        return result["miou"][k - 1]
+    if k > 1 or result["settings"]["data"] == "photos":
+        return None
+    return sum(row["iou"][0] for row in result["objects"]) / len(result["objects"])
+
+
 def measured_table(results: Path, data: str) -> str:
     """All rows on one data set as Markdown."""
     head = ["measured here", "NoC@85", "NoC@90", "never 85%", "never 90%"]
@@ -48,7 +57,7 @@ def measured_table(results: Path, data: str) -> str:
     for row, result in evaluations(results, data).items():
         cells = [label(row, result), f"{result['noc85']:.2f}", f"{result['noc90']:.2f}"]
         cells += [str(result["failures85"]), str(result["failures90"])]
-        cells += [f"{result['miou'][k - 1]:.3f}" for k in CLICKS]
+        cells += ["" if miou(result, k) is None else f"{miou(result, k):.3f}" for k in CLICKS]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
@@ -95,9 +104,9 @@ def more_clicks(results: Path) -> str:
     """Whether mIoU rises from click 1 to 5 to 10 to 20."""
     parts = []
     for data, name in SETS.items():
-        miou = evaluations(results, data).get("shipped", {}).get("miou")
-        if miou:
-            values = [miou[k - 1] for k in (1, 5, 10, 20)]
+        curve = evaluations(results, data).get("shipped", {}).get("miou")
+        if curve:
+            values = [curve[k - 1] for k in (1, 5, 10, 20)]
             rises = all(a < b for a, b in zip(values, values[1:], strict=False))
             word = "rises" if rises else "does **not** always rise"
             numbers = ", ".join(f"{value:.3f}" for value in values)
@@ -139,6 +148,8 @@ def section(results: Path) -> str:
             count = next(iter(rows.values()))["settings"]["number_of_objects"]
             more = " on 12 photographs, means over photographs" if data == "photos" else ""
             parts += [f"**{name}** ({count} objects{more})", measured_table(results, data)]
+        if any(result["settings"].get("stop_iou") for result in rows.values()):
+            parts.append("Empty cells: that run stopped each object at 90% IoU, as NoC allows.")
     parts.append("\\* the radius that fits this set's objects best after the first click.")
     if sentences := comparison(results):
         parts.append(" ".join(sentences))

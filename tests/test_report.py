@@ -1,0 +1,67 @@
+"""README's results and the model card say what the committed measurements say, and nothing else."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from types import ModuleType
+
+import pytest
+from notebook_format import ROOT
+
+RESULTS = ROOT / "benchmarks" / "results"
+
+
+def load(monkeypatch: pytest.MonkeyPatch, name: str) -> ModuleType:
+    """A script of benchmarks/, imported as its neighbours import it."""
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    return importlib.import_module(name)
+
+
+def test_readme_shows_the_committed_results(monkeypatch):
+    report, text = load(monkeypatch, "report"), load(monkeypatch, "report_text")
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert report.replace_between(readme, report.MARKS, text.section(RESULTS)) == readme
+
+
+def test_the_model_card_shows_the_committed_results(monkeypatch):
+    card = load(monkeypatch, "model_card").card(RESULTS)
+    shown = ROOT / "simpleclick_lite" / "weights" / "README.md"
+    assert shown.read_text(encoding="utf-8") == card
+
+
+def test_the_results_are_of_the_weights_that_are_shipped(monkeypatch):
+    report = load(monkeypatch, "report")
+    for name in ("evaluation_shipped_photos", "evaluation_shipped_grabcut", "extra_clicks"):
+        settings = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))["settings"]
+        assert settings["weights_sha256"] == report.weights_hash(), f"{name}: measure again"
+
+
+def test_published_and_measured_rows_stand_in_tables_of_their_own(monkeypatch):
+    text = load(monkeypatch, "report_text")
+    assert "measured" not in text.published_table()
+    for data in text.SETS:
+        assert "published" not in text.measured_table(RESULTS, data)
+
+
+def test_a_missing_measurement_leaves_its_row_out(monkeypatch, tmp_path):
+    text = load(monkeypatch, "report_text")
+    assert text.evaluations(tmp_path, "photos") == {}
+    assert "NoC@85" in text.section(tmp_path)  # the published table alone
+
+
+def test_seconds_of_an_interrupted_run_add_up(monkeypatch):
+    card = load(monkeypatch, "model_card")
+    rows = [{"step": s, "seconds": t} for s, t in ((10, 5.0), (20, 9.0), (30, 4.0), (40, 8.0))]
+    assert card.steps_and_seconds(rows) == (40, 17.0)
+
+
+def test_the_command_of_a_stage_names_no_folder_of_one_machine(monkeypatch):
+    card = load(monkeypatch, "model_card")
+    presets = importlib.import_module("simpleclick_lite.training_presets")
+    config = presets.preset(
+        "scratch", data="synthetic:1,coco_mval=/somewhere/deep/COCO_MVal:3", weights="/else/where"
+    )
+    command = card.command(config, 2)
+    assert "/somewhere" not in command and "/else" not in command
+    assert "coco_mval=DATA/COCO_MVal:3" in command and "--weights runs/stage1" in command
