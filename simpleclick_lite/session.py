@@ -176,6 +176,8 @@ class ClickSession(ImageSession):
     def step(self) -> tuple[Prediction, int] | None:
         """Run the network once, for the first click of the current object without an answer.
 
+        The mask is in the folder after `save`, or with the next change.
+
         Returns:
             the answer and how many clicks still have none, or None if there was nothing to do.
         """
@@ -186,11 +188,12 @@ class ClickSession(ImageSession):
         answer, count = self._answers.step(
             page.fingerprint, lambda: self._pages.image(index), target
         )
-        missing = len(target.clicks) - count
-        if not missing:
-            with self._pages.changing(index):
-                pass  # saves the mask that is now known
-        return answer, missing
+        return answer, len(target.clicks) - count
+
+    def save(self) -> None:
+        """Write masks that are known but not in the folder yet; clicks always are."""
+        with self._pages.changing(self.index):
+            pass
 
     def answer(self, number: int | None = None) -> Prediction | None:
         """What the network says to all clicks of an object; it runs where that is not known yet.

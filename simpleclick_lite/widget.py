@@ -344,7 +344,8 @@ class ClickTool(w.VBox):
 
     def _changed(self, message: str = "") -> None:
         self._screen.say(message)
-        self._worker.kick()
+        self._worker.kick()  # first, so that the network runs while the page is brought up to date
+        self._screen.refresh()
 
     def _work(self) -> bool:
         """One run of the network, if one is due; done beside the notebook by the worker."""
@@ -354,6 +355,7 @@ class ClickTool(w.VBox):
         if self.session.step() is None:
             return False
         self._screen.refresh()
+        self.session.save()  # after the mask is on the screen
         return True
 
 

@@ -113,10 +113,14 @@ class PhotoCanvas:
 
     def draw_layer(self, layer: np.ndarray) -> None:
         """Put a (h, w, 4) uint8 RGBA picture on layer 1."""
+        rows, columns = np.flatnonzero(layer[..., 3].any(axis=1)), []
+        if len(rows):  # only what is not transparent, which is quicker to compress
+            columns = np.flatnonzero(layer[..., 3].any(axis=0))
+            layer = layer[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
         with one_message():
             self.widget[1].clear()
-            if layer[..., 3].any():
-                self.widget[1].put_image_data(layer, 0, 0)
+            if len(rows):
+                self.widget[1].put_image_data(layer, int(columns[0]), int(rows[0]))
 
     def draw_clicks(
         self,

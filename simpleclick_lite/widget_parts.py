@@ -86,7 +86,7 @@ def make_parts() -> SimpleNamespace:
         objects=w.VBox(layout=w.Layout(max_height="260px", overflow="auto")),
         new_object=button("New object", "the next click begins a new object"),
         delete=button("Delete", "remove this object (Delete)"),
-        name=w.Text(placeholder="name", continuous_update=False, layout=w.Layout(width="150px")),
+        name=w.Text(placeholder="name", continuous_update=False, layout=w.Layout(width="110px")),
         color=w.ColorPicker(concise=True, layout=w.Layout(width="32px")),
         status=w.HTML(),
     )  # fmt: skip

@@ -107,10 +107,9 @@ class Screen:
             self.parts.status.value = self._error or self._status(current, answer, waiting)
 
     def say(self, message: str) -> None:
-        """Bring the page up to date with a message in the status line; an error there is gone."""
+        """Add a message to the status line from the next `refresh` on; an error there is gone."""
         with self._lock:
             self._message, self._error = message, ""
-            self.refresh()
 
     def fail(self, error: Exception) -> None:
         """Show an error in the status line: a user's mistake as its sentence alone."""

@@ -17,6 +17,9 @@ from simpleclick_lite.polygons import join, mask_polygons, polygons_mask
 from simpleclick_lite.rle import decode_rle, encode_rle
 from simpleclick_lite.session import ClickSession
 
+# pycocotools with NumPy 2
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
 
 def random_mask(seed: int) -> np.ndarray:
     """Noise, blobs with holes, empty and full masks of odd sizes."""

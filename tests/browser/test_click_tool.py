@@ -11,7 +11,10 @@ import numpy as np
 import pytest
 from lab_page import NotebookPage, poll
 
-pytestmark = pytest.mark.browser
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
+]
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 NOTEBOOK = ROOT / "notebooks" / "13_click_tool.ipynb"
@@ -32,7 +35,10 @@ tool
 FIRST_DISK = 40  # radius of its answer to a first click
 
 
-def read_mask(path: Path) -> np.ndarray:
+def saved_mask(page: NotebookPage, name: str, folder: str = "annotations") -> np.ndarray:
+    """(H, W) bool: a mask of the tool's folder, once the tool has nothing left to do."""
+    page.python("assert tool.wait(60)")
+    path = page.folder / folder / "masks" / f"{name}.png"
     return cv2.imread(str(path), cv2.IMREAD_UNCHANGED) == 255
 
 
@@ -103,7 +109,7 @@ def test_notebook_13_cuts_an_object_out(open_notebook, tmp_path):
     signs = page.python("print([c.positive for c in tool.session.current.clicks])")
     assert signs.strip() == "[True, False, False]"
 
-    mask = read_mask(page.folder / "outputs" / "click_tool" / "masks" / "coffee_1.png")
+    mask = saved_mask(page, "coffee_1", "outputs/click_tool")
     assert mask.shape == (400, 600) and mask[165:176, 265:276].any()
     seen = changed(before, page.pixels())
     near_clicks = np.zeros_like(mask)
@@ -124,7 +130,7 @@ def test_two_objects_undo_finish_next_image_save_and_restart(fake, tmp_path):
     click_and_see(page, 165, 150, button="right")
     page.button("Undo")
     page.wait_status("1 click", " ms")
-    mask = read_mask(page.folder / "annotations" / "masks" / "coffee_1.png")
+    mask = saved_mask(page, "coffee_1")
     assert mask[150, 165] and not mask[150, 195]
     page.button("Redo")
     page.wait_status("2 clicks", " ms")
@@ -142,13 +148,11 @@ def test_two_objects_undo_finish_next_image_save_and_restart(fake, tmp_path):
 
     coco = pytest.importorskip("pycocotools.coco")
     folder = page.folder / "annotations"
-    for name in ("coco.json", "coco_polygons.json"):
-        data = coco.COCO(str(folder / "export" / name))
+    for file in ("coco.json", "coco_polygons.json"):
+        data = coco.COCO(str(folder / "export" / file))
         assert len(data.imgs) == 2 and len(data.anns) == 3
         masks = [data.annToMask(data.anns[i]).astype(bool) for i in (1, 2, 3)]
-        kept = [
-            read_mask(folder / "masks" / f"{n}.png") for n in ("coffee_1", "coffee_2", "chelsea_1")
-        ]
+        kept = [saved_mask(page, name) for name in ("coffee_1", "coffee_2", "chelsea_1")]
         for ours, theirs in zip(kept, masks, strict=True):
             assert (ours == theirs).all() and ours.any()
     everything = "import json; tool.session.go_to(0); print(json.dumps(tool.session.state()))"
@@ -224,7 +228,7 @@ def test_the_toggle_removes_and_a_finger_clicks(fake):
     page.button("− remove")
     page.canvas.tap(position=page.place(220, 150))
     page.wait_status("2 clicks", " ms")
-    mask = read_mask(page.folder / "annotations" / "masks" / "coffee_1.png")
+    mask = saved_mask(page, "coffee_1")
     assert mask[150, 175] and not mask[150, 225]
     page.check_cells()
 
@@ -249,7 +253,7 @@ def test_clicks_while_the_network_runs_are_not_lost(fake):
     for x in (100, 200, 300, 400):
         page.click(x, 200)
     page.wait_status("4 clicks", " ms")
-    mask = read_mask(page.folder / "annotations" / "masks" / "coffee_1.png")
+    mask = saved_mask(page, "coffee_1")
     assert all(mask[200, x] for x in (100, 200, 300, 400))
 
 
