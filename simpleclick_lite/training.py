@@ -177,6 +177,7 @@ class Trainer:
         self.validation = Validation(config, self.share, self.device)
         self.watch = LossWatch(self.device, self.folder)
         self.start = 0
+        self.began, self.waited = time.perf_counter(), 0.0
 
     def _build_model(self) -> None:
         """Network, optimizer and averaged weights, on their devices and spread over processes."""
