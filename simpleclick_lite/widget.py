@@ -361,13 +361,10 @@ class ClickTool(w.VBox):
 
 def _uploaded(part: w.FileUpload) -> list[tuple[str, bytes]]:
     """Names and contents of new files, with ipywidgets 8 and 7; the widget is emptied."""
-    value = part.value
-    if isinstance(value, dict):
-        files = [(name, bytes(item["content"])) for name, item in value.items()]
-        empty: Any = {}
+    if isinstance(part.value, dict):  # ipywidgets 7
+        files = [(name, bytes(item["content"])) for name, item in part.value.items()]
+        part.metadata, part.data, part._counter = [], [], 0
     else:
-        files = [(item["name"], bytes(item["content"])) for item in value]
-        empty = ()
-    if files:
-        part.value = empty
+        files = [(item["name"], bytes(item["content"])) for item in part.value]
+        part.value = ()
     return files

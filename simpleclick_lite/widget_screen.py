@@ -46,6 +46,7 @@ class Screen:
         self.on_select: Callable[[int], None] = lambda number: None
         self._lock = threading.RLock()
         self._painted: Any = None  # what is on the middle layer
+        self._marked: Any = None  # what is on the upper one
         self._masks: dict[int, tuple[Any, np.ndarray]] = {}  # object -> what it shows, at the view
         self._network: Any = None
         self._error = ""
@@ -63,7 +64,7 @@ class Screen:
     def redraw(self) -> None:
         """Draw everything again: a new or reloaded page has a blank canvas."""
         with self._lock:
-            self._painted = None
+            self._painted = self._marked = None
             self.photo.store()
             self.photo.draw_photo()
             self.refresh()
@@ -141,7 +142,10 @@ class Screen:
             self._painted = painted
         clicks = () if current is None else current.clicks
         crop = getattr(answer, "crop", None) if self.parts.network.value else None
-        self.photo.draw_clicks(clicks, len(clicks) - waiting, crop, self.cursor)
+        marked = (view, clicks, waiting, crop, self.cursor)
+        if marked != self._marked:
+            self.photo.draw_clicks(clicks, len(clicks) - waiting, crop, self.cursor)
+            self._marked = marked
 
     def _visible_mask(
         self, target: CutObject, view: View, current: bool
