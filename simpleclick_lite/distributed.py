@@ -5,10 +5,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
 
 
 def sharding_plan(model: nn.Module) -> list[nn.Module]:
@@ -88,6 +91,20 @@ def load_full_state(
     options = StateDictOptions(full_state_dict=True)
     set_model_state_dict(model, model_state, options=options)
     set_optimizer_state_dict(model, optimizer, optimizer_state, options=options)
+
+
+def make_accelerator(precision: str, cpu: bool, accumulate: int) -> Accelerator:
+    """Accelerate's object for one run.
+
+    Accelerate remembers device and precision of the first run in a process and refuses others. A
+    notebook trains more than once, so what it remembers is dropped where one process is all.
+    """
+    from accelerate import Accelerator
+    from accelerate.state import AcceleratorState
+
+    if not torch.distributed.is_initialized():
+        AcceleratorState._reset_state(reset_partial_state=True)
+    return Accelerator(mixed_precision=precision, cpu=cpu, gradient_accumulation_steps=accumulate)
 
 
 def gather_lists(items: list[Any], world: int) -> list[Any]:

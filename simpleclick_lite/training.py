@@ -24,7 +24,13 @@ from tqdm import tqdm
 
 from .checkpoint import load_model, save_model
 from .data.sampling import SamplingConfig, TrainingSamples, parse_mixture
-from .distributed import full_model_state, full_optimizer_state, load_full_state, shard
+from .distributed import (
+    full_model_state,
+    full_optimizer_state,
+    load_full_state,
+    make_accelerator,
+    shard,
+)
 from .errors import InputError
 from .loss import normalized_focal_loss
 from .model import PRESETS as MODEL_PRESETS
@@ -142,17 +148,12 @@ class Trainer:
     """
 
     def __init__(self, config: TrainConfig, progress: bool = True):
-        from accelerate import Accelerator
-
         check_config(config)
         self.config = config
         if config.threads:
             torch.set_num_threads(config.threads)
-        self.accelerator = Accelerator(
-            mixed_precision=config.precision,
-            cpu=get_device(config.device).type == "cpu",
-            gradient_accumulation_steps=config.accumulate,
-        )
+        cpu = get_device(config.device).type == "cpu"
+        self.accelerator = make_accelerator(config.precision, cpu, config.accumulate)
         self.device = self.accelerator.device
         self.share = Share(self.accelerator.process_index, self.accelerator.num_processes)
         self.main = self.accelerator.is_main_process

@@ -50,14 +50,14 @@ class TrainConfig:
 
     # --- optimization
     steps: int = 0  # optimizer steps; 0: epochs * epoch_length / batch_size
-    epochs: int = 0
+    epochs: int = 0  # passes over the data, where steps is 0
     epoch_length: int = 0  # samples; 0: number of training images
     batch_size: int = 32  # samples of one optimizer step, over all processes
     accumulate: int = 1  # parts a process cuts its share of the batch into, to save memory
     optimizer: str = "adamw"  # adamw | adam
     lr: float = 5e-4  # learning rate
     beta2: float = 0.999  # of the optimizer
-    weight_decay: float = 0.02
+    weight_decay: float = 0.02  # of weights; norms, biases and positions have none
     layer_decay: float | None = None  # rate of each layer over that of the next, e.g. 0.75
     schedule: str = "cosine"  # cosine | multistep | constant
     warmup: int = 0  # steps of linear warm-up
@@ -85,7 +85,7 @@ class TrainConfig:
     validate_every: int = 0  # steps between validations by the robot user; 0: only at the end
     validation_data: str = "synthetic"  # mixture as in `data`, read as benchmarks (weights ignored)
     validation_objects: int = 50  # objects per set
-    validation_clicks: int = 5
+    validation_clicks: int = 5  # of the robot, on each object
     picture_every: int = 0  # steps between pictures of validation objects; 0: none
 
 
