@@ -202,8 +202,7 @@ def _training_part(facts: dict) -> list[str]:
         f"From random weights, {samples:,} samples in {hours:.1f} hours on {facts['hardware']}"
         f"{threads} (the machine did other work meanwhile). Precision: "
         f"{'float32' if last['precision'] == 'no' else last['precision']}; loss: normalized focal "
-        f"loss; weight decay {last['weight_decay']}; seed {last['seed']}. The published networks "
-        "saw many millions of samples.",
+        f"loss; weight decay {last['weight_decay']}; seed {last['seed']}.",
         _stage_table(stages),
         _data_table(last["data"]),
         "GrabCut, Berkeley, DAVIS and `photos` were never trained on. "

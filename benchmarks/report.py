@@ -186,7 +186,7 @@ def main() -> None:
             extra = report_text.read(RESULTS, "extra_clicks")
             if args.force or extra.get("settings", {}).get("weights_sha256") != weights_hash():
                 extra_clicks.run(None, weights_sha256=weights_hash())
-            report_figures.page_of_objects()
+                report_figures.page_of_objects()
         report_figures.curves(RESULTS)
     write_texts()
 

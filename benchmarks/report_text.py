@@ -121,12 +121,12 @@ def extra(results: Path) -> str:
         return ""
     summary = result["summary"]
     objects, passed = len(result["objects"]), len(result["passed_over"])
-    both = " and ".join(f"{100 * summary[k]['harmless']:.0f}%" for k in ("positive", "negative"))
+    both = " and ".join(f"{100 * summary[k]['harmless']:g}%" for k in ("positive", "negative"))
     return (
         f"A needless click on a found object ({objects} objects of photos, "
         f"{summary['all']['clicks']} clicks; {passed} objects that the robot had not found after "
         f"{result['settings']['most_clicks']} clicks were passed over) costs less than "
-        f"{result['settings']['harm']} of IoU in {100 * summary['all']['harmless']:.0f}% of all "
+        f"{result['settings']['harm']} of IoU in {100 * summary['all']['harmless']:g}% of all "
         f"cases ({both} for clicks on the object and on the background); the aim is 95%. The "
         f"worst fall was {-min(summary[k]['worst'] for k in ('positive', 'negative')):.2f}."
     )
@@ -161,8 +161,8 @@ def section(results: Path) -> str:
         "[model card](simpleclick_lite/weights/README.md)."
     )
     parts.append(
-        "For scale, numbers from the paper. They were not measured here, and their networks were "
-        "trained on far more data with GPUs:"
+        "For scale, numbers from the paper, not measured here; those networks were trained on "
+        "larger data sets, with GPUs:"
     )
     parts.append(published_table())
     return "\n\n".join(part for part in parts if part)
