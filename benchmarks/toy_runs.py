@@ -7,6 +7,7 @@ designs     the simple feature pyramid and the three it is compared with        
 start       backbone random or from a masked autoencoder, click embedding random
             or zero                                                            notebooks 02, 03
 
+The first setting of each experiment is one and the same run, so it is measured once and copied.
 Every finished run is written at once to simpleclick_lite/measured/toy_NAME.json, so an interrupted
 call goes on where it stopped; delete a file to measure anew.
 """
@@ -15,8 +16,6 @@ from __future__ import annotations
 
 import argparse
 import platform
-import shlex
-import sys
 import time
 from collections.abc import Callable
 from functools import partial
@@ -124,6 +123,20 @@ def run(experiment: str, setting: str, steps: int, seed: int) -> dict:
 SETTINGS = {"encodings": tuple(ENCODINGS), "designs": DESIGNS, "start": STARTS}
 
 
+def same_run(setting: str, steps: int, seed: int, folder: Path) -> dict | None:
+    """The run of the first settings, if another experiment has measured it already."""
+    firsts = {names[0]: f"toy_{experiment}" for experiment, names in SETTINGS.items()}
+    if setting not in firsts:
+        return None
+    for first, name in firsts.items():
+        if (folder / f"{name}.json").is_file():
+            result = measured(name, folder)
+            runs = result["results"].get(first, {})
+            if str(seed) in runs and result["steps"] == steps:
+                return runs[str(seed)]
+    return None
+
+
 def main() -> None:
     """Run what is missing and write after every run."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -141,7 +154,7 @@ def main() -> None:
             if path.is_file():
                 result = measured(name, args.folder)
             result |= {
-                "command": shlex.join(["python", "benchmarks/toy_runs.py", *sys.argv[1:]]),
+                "command": f"python benchmarks/toy_runs.py {experiment} --steps {args.steps}",
                 "data": f"{TRAIN} drawn scenes of 64 pixels, scored on {VAL} others",
                 "steps": args.steps,
                 "batch_size": 16,
@@ -149,12 +162,13 @@ def main() -> None:
                 "loss_window": WINDOW,
                 "machine": f"1 core, {platform.machine()}, torch {torch.__version__}",
             }
+            result["seeds"] = args.seeds[: args.seeds.index(seed) + 1]
             for setting in SETTINGS[experiment]:
                 runs = result["results"].setdefault(setting, {})
                 if str(seed) in runs:
                     continue
-                runs[str(seed)] = run(experiment, setting, args.steps, seed)
-                result["seeds"] = sorted({int(s) for r in result["results"].values() for s in r})
+                done = same_run(setting, args.steps, seed, args.folder)
+                runs[str(seed)] = done or run(experiment, setting, args.steps, seed)
                 write_json(path, result)
                 print(
                     f"{experiment}, {setting}, seed {seed}: {runs[str(seed)]['miou']}", flush=True
