@@ -173,6 +173,7 @@ def main() -> None:
                 print(
                     f"{experiment}, {setting}, seed {seed}: {runs[str(seed)]['miou']}", flush=True
                 )
+            write_json(path, result)
 
 
 if __name__ == "__main__":
