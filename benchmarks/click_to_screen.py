@@ -53,20 +53,31 @@ def model_alone():
 
 tool
 """
-# remembers the time of the next mousedown, then looks at every frame until pixels have changed
+# remembers the time of the next mousedown, then looks at every frame until pixels have changed; it
+# looks at a small copy, because to read the whole canvas would take longer than to draw on it
 WATCH = """(e, [x, y]) => {
-  const pen = e.getContext('2d', { willReadFrequently: true });
-  const look = () => pen.getImageData(0, 0, e.width, e.height).data;
-  const before = look();
+  const small = document.createElement('canvas');
+  [small.width, small.height] = [160, 120];
+  const pen = small.getContext('2d', { willReadFrequently: true });
+  pen.imageSmoothingEnabled = false;
+  const look = () => {
+    pen.drawImage(e, 0, 0, small.width, small.height);
+    return pen.getImageData(0, 0, small.width, small.height).data;
+  };
+  const before = look(), scale = e.width / small.width;
   window.clickToScreen = null;
   e.addEventListener('mousedown', () => {
     const start = performance.now();
+    let frames = 0;
     const frame = () => {
       const now = look();
+      frames += 1;
       for (let i = 0; i < now.length; i += 4) {
-        const p = i / 4, dx = p % e.width - x, dy = Math.floor(p / e.width) - y;
+        const p = i / 4, dx = p % small.width * scale - x;
+        const dy = Math.floor(p / small.width) * scale - y;
         if (dx * dx + dy * dy > 400 && Math.abs(now[i] - before[i]) > 8) {
           window.clickToScreen = performance.now() - start;
+          window.framesLooked = frames;
           return;
         }
       }
