@@ -112,7 +112,7 @@ def _encoded(fig: Figure) -> tuple[str, str]:
     kind = "image/png"
     if buffer.tell() > MAX_PNG:
         photo = io.BytesIO()
-        options = {"quality": 85, "optimize": True}
+        options = {"quality": 70, "optimize": True}
         fig.savefig(photo, format="jpeg", dpi=DPI, facecolor="white", pil_kwargs=options)
         if photo.tell() < 0.7 * buffer.tell():
             buffer, kind = photo, "image/jpeg"
