@@ -13,8 +13,8 @@ GrabCut, gives needless clicks, draws the figures, and writes
 --runs names the folders of the training runs that led to the weights, in order; their facts are
 copied to benchmarks/results/shipped_training.json, without any path. What is measured already with
 the same weights is kept (--force measures again); an interrupted evaluation goes on. The baselines
-do not change with the weights: --baselines measures those that have no result. --text only writes
-README and model card from the results there are.
+do not change with the weights: --baselines measures those that have no result, and --take keeps one
+that the public command wrote elsewhere. --text only writes README and model card anew.
 """
 
 from __future__ import annotations
@@ -92,9 +92,22 @@ def evaluate(
     subprocess.run([sys.executable, "-m", "simpleclick_lite.cli", *command], check=True)
     if digest and row == "shipped" and digest != weights_hash():
         sys.exit("error: the shipped weights changed while they were measured; run this again")
+    keep(row, json_file)
+
+
+def keep(row: str, json_file: Path, **facts: str) -> None:
+    """Keep what `simpleclick-lite evaluate --json` wrote as evaluation_ROW_DATA.json.
+
+    Args:
+        row: one of report_text.ROWS.
+        json_file: the result.
+        facts: added to its settings.
+    """
     result = json.loads(json_file.read_text(encoding="utf-8"))
+    result["settings"] |= facts
     if result["settings"].get("weights") not in (None, "shipped"):
         result["settings"]["weights"] = row  # not a path of this machine
+    data = result["settings"]["data"]
     with atomic_path(RESULTS / f"evaluation_{row}_{data}.json") as temporary:
         temporary.write_text(compact(result), encoding="utf-8")
 
@@ -174,11 +187,15 @@ def main() -> None:
     parser.add_argument("--baselines", action="store_true", help="also those without a result")
     parser.add_argument("--force-baselines", action="store_true", help="all baselines again")
     parser.add_argument("--force", action="store_true", help="the same weights again")
+    parser.add_argument("--take", type=Path, metavar="JSON", help="keep a result as row --name")
     parser.add_argument("--text", action="store_true", help="only write README and model card")
     args = parser.parse_args()
     if args.runs:
         model_card.keep_training_facts(args.runs, args.hardware, weights_hash(), RESULTS)
-    if not args.text:
+    if args.take:
+        keep(args.name, args.take, machine=args.machine)
+        report_figures.curves(RESULTS)
+    elif not args.text:
         measure(args, "photos", None)
         if args.grabcut:
             measure(args, "grabcut", args.grabcut)
