@@ -29,14 +29,18 @@ from .errors import InputError
 from .files import atomic_path, read_mask, write_json, write_png
 
 FORMAT = "simpleclick-lite clicks 1"
+FORBIDDEN = re.compile(r'[<>:"/\\|?*\x00-\x1f]+')
+RESERVED = {"CON", "PRN", "AUX", "NUL", *(f"{n}{i}" for n in ("COM", "LPT") for i in range(1, 10))}
 
 _threads = threading.RLock()  # lockf is per process on some systems, so threads need their own
 
 
 def file_stem(name: str) -> str:
-    """A name as a file name that every system takes."""
-    stem = re.sub(r"[^\w.-]+", "_", name, flags=re.ASCII).strip("._") or "image"
-    return stem[:80]
+    """A name as a file name: only what some system does not take is replaced."""
+    stem = FORBIDDEN.sub("_", name).strip(" .") or "image"
+    while len(stem.encode()) > 150:  # file systems take 255 bytes, and more is added
+        stem = stem[:-1]
+    return f"{stem}_" if stem.upper() in RESERVED else stem
 
 
 def keys(name: str) -> Iterator[str]:

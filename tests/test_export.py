@@ -106,8 +106,8 @@ def session(tmp_path: Path) -> ClickSession:
 def test_every_object_is_a_png_of_0_and_255_also_the_unfinished_one(session):
     files = session.export(formats=["masks"])
     assert [f.name for f in files] == [
-        "my_cat_1_cat.png",
-        "my_cat_2_dog_brown.png",
+        "my cat_1_cat.png",
+        "my cat_2_dog, brown.png",
         "image_1_cat.png",
     ]
     session.go_to(0)
@@ -165,7 +165,7 @@ def test_yolo_lines_are_one_polygon_per_object_in_fractions(session):
     files = session.export(formats=["yolo"])
     by_name = {f.name: f.read_text(encoding="utf-8") for f in files if f.suffix == ".txt"}
     assert by_name["classes.txt"] == "cat\ndog, brown\n"
-    lines = by_name["my_cat.txt"].splitlines()
+    lines = by_name["my cat.txt"].splitlines()
     session.go_to(0)
     assert [line.split()[0] for line in lines] == ["0", "1"]
     for number, line in enumerate(lines, 1):
@@ -177,7 +177,7 @@ def test_yolo_lines_are_one_polygon_per_object_in_fractions(session):
 
 def test_labelme_files_hold_polygons_grouped_by_object(session):
     files = session.export(formats=["labelme"])
-    (path,) = (f for f in files if f.name == "my_cat.json")
+    (path,) = (f for f in files if f.name == "my cat.json")
     data = json.loads(path.read_text(encoding="utf-8"))
     assert (data["imageHeight"], data["imageWidth"]) == (60, 80) and data["imageData"] is None
     folder = files[-1].parent

@@ -20,6 +20,7 @@ from simpleclick_lite.data import Sample, Scene
 from simpleclick_lite.errors import InputError
 from simpleclick_lite.files import read_mask
 from simpleclick_lite.session import ClickSession
+from simpleclick_lite.session_files import file_stem
 
 
 def picture(seed: int = 0, size: tuple[int, int] = (40, 60)) -> np.ndarray:
@@ -368,7 +369,7 @@ def test_an_added_image_is_kept_for_the_next_time(session):
         session.add_image("letter.jpg", b"dear reader")
     assert len(session.pictures) == 2
     again = reopened(session, picture())
-    assert again.name == "own_photo" and again.mask().any()
+    assert again.name == "own photo" and again.mask().any()
 
 
 def test_the_robot_continues_until_nothing_is_wrong():
@@ -424,3 +425,18 @@ def test_the_real_predictor_replays_previous_mask_and_crop(tmp_path):
     again = reopened(session, image, predictor)
     assert (again.mask() == answer.mask).all()
     assert (again.probability() == answer.probability).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "stem"),
+    [
+        ("my cat", "my cat"),
+        ("Straße 5 (neu)", "Straße 5 (neu)"),
+        ("a/b\\c:d?", "a_b_c_d_"),
+        (" .. ", "image"),
+        ("nul", "nul_"),
+        ("x" * 300, "x" * 150),
+    ],
+)
+def test_names_become_file_names_that_every_system_takes(name, stem):
+    assert file_stem(name) == stem
