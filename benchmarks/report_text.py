@@ -148,6 +148,8 @@ def section(results: Path) -> str:
             count = next(iter(rows.values()))["settings"]["number_of_objects"]
             more = " on 12 photographs, means over photographs" if data == "photos" else ""
             parts += [f"**{name}** ({count} objects{more})", measured_table(results, data)]
+        if rows and "opencv_grabcut" not in rows:
+            parts.append(f"OpenCV grabCut on {name} is not measured yet.")
         if any(result["settings"].get("stop_iou") for result in rows.values()):
             parts.append("Empty cells: that run stopped each object at 90% IoU, as NoC allows.")
     parts.append("\\* the radius that fits this set's objects best after the first click.")
