@@ -12,7 +12,7 @@ drawing.py, box-and-arrow drawings are in diagrams.py; both are reached through 
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -61,6 +61,7 @@ __all__ = [
     "show_lines",
     "show_map",
     "show_mask",
+    "training_curves",
 ]
 
 DPI = 80
@@ -176,4 +177,39 @@ def show_grid(
     fig, axes = panels(len(images), columns, width, first.shape[0] / first.shape[1])
     for ax, image, title in zip(axes, images, titles or [""] * len(images), strict=True):
         show_image(ax, image, title)
+    return fig, axes
+
+
+def training_curves(
+    runs: Mapping[str, Sequence[Mapping[str, Any]]], data: str | None = None, clicks: int = 3
+) -> tuple[Figure, list[Axes]]:
+    """Loss, IoU on the training samples, and what the robot reaches, against the step.
+
+    Args:
+        runs: name -> what `training_state.read_metrics(folder)` gives.
+        data: the validation set whose mIoU is drawn; None is the first one of each run.
+        clicks: after how many clicks.
+
+    Returns:
+        the figure and its three axes.
+    """
+    fig, axes = curve_axes(3, width=10.0)
+    for name, lines in runs.items():
+        steps = [line for line in lines if "loss" in line]
+        for ax, key in zip(axes, ("loss", "iou"), strict=False):
+            ax.plot([x["step"] for x in steps], [x[key] for x in steps], label=name)
+        tested = [line for line in lines if line.get("validation")]
+        values = []
+        for line in tested:
+            found = line["validation"]
+            ious = found[data] if data else next(iter(found.values()))
+            values.append(ious[min(clicks, len(ious)) - 1])
+        axes[2].plot([x["step"] for x in tested], values, marker="o", label=name)
+    for ax, title in zip(axes, ("loss", "IoU in training", f"mIoU@{clicks}"), strict=True):
+        ax.set_title(title)
+        ax.set_xlabel("step")
+    axes[1].set_ylim(0, 1)
+    axes[2].set_ylim(0, 1)
+    if len(runs) > 1:
+        axes[0].legend()
     return fig, axes

@@ -24,6 +24,7 @@ from tqdm import tqdm
 
 from .checkpoint import load_model, save_model
 from .data.sampling import SamplingConfig, TrainingSamples, parse_mixture
+from .distillation import FeatureDistillation
 from .distributed import (
     full_model_state,
     full_optimizer_state,
@@ -201,6 +202,18 @@ class Trainer:
         groups = parameter_groups(
             model, model.config.depth, config.lr, config.weight_decay, config.layer_decay
         )
+        self.distillation = self._build_distillation()
+        if self.distillation is not None:
+            learned = dict(self.distillation.named_parameters())
+            groups.append(
+                {
+                    "params": list(learned.values()),
+                    "names": [f"distillation.{name}" for name in learned],
+                    "lr": config.lr,
+                    "weight_decay": 0.0,
+                    "lr_scale": 1.0,
+                }
+            )
         optimizer = build_optimizer(config.optimizer, groups, config.lr, (0.9, config.beta2))
         if config.compile:
             model.compile()
@@ -208,6 +221,19 @@ class Trainer:
             self.network, self.optimizer = model, self.accelerator.prepare(optimizer)
         else:
             self.network, self.optimizer = self.accelerator.prepare(model, optimizer)
+
+    def _build_distillation(self) -> FeatureDistillation | None:
+        """The second loss, on the tokens; None where `distill` is 0."""
+        if not self.config.distill:
+            return None
+        if self.share.world > 1:
+            raise InputError("distill works in one process only; set it to 0")
+        shape = self.model.config
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.config.seed)
+            found = FeatureDistillation(shape.width, shape.patch_size)
+        found.watch(self.model.backbone)
+        return found.to(self.device)
 
     def run(self) -> TrainResult:
         """Train from the start, or from the last checkpoint, to the end."""
@@ -291,8 +317,12 @@ class Trainer:
         target = batch.target.float()
         stable = self.config.stable_loss
         loss = normalized_focal_loss(logits.float(), target, stable=stable).mean()
-        self.watch.see(step, loss, batch)
-        self.accelerator.backward(loss)
+        total = loss
+        if self.distillation is not None:
+            with self.autocast():
+                total = loss + self.config.distill * self.distillation(batch.image, batch.index)
+        self.watch.see(step, total, batch)
+        self.accelerator.backward(total)
         self.rounds.after(step, part, logits)
         return loss.detach(), batch_iou(logits.detach(), batch.target)
 
@@ -358,6 +388,7 @@ class Trainer:
             "average": self.average.state_dict() if self.average else None,
             "scaler": scaler.state_dict() if scaler is not None else None,
             "rounds": self.rounds.state_dict(),
+            "distillation": self.distillation.state_dict() if self.distillation else None,
         }
         self.folder.checkpoint(done, state, must)
 
@@ -385,6 +416,8 @@ class Trainer:
             load_full_state(self.model, self.optimizer, state["model"], state["optimizer"])
             if self.average is not None and state["average"] is not None:
                 self.average.load_state_dict(state["average"])
+            if self.distillation is not None and state.get("distillation") is not None:
+                self.distillation.load_state_dict(state["distillation"])
             if self.accelerator.scaler is not None and state["scaler"] is not None:
                 self.accelerator.scaler.load_state_dict(state["scaler"])
         except (RuntimeError, ValueError, KeyError) as error:

@@ -65,6 +65,7 @@ class TrainConfig:
     final_rate: float = 0.01  # what the cosine ends at, as a share of lr
     clip: float = 0.0  # largest norm of the gradient; 0 does not clip
     ema: float = 0.0  # decay of averaged weights, e.g. 0.999; 0 keeps none
+    distill: float = 0.0  # weight of the loss on an ImageNet network's features; 0: without it
     stable_loss: bool = True  # logarithms from logits; False: the published order of operations
 
     # --- machine
@@ -114,6 +115,8 @@ def check_config(config: TrainConfig) -> None:
     for name in ("steps", "epochs", "epoch_length", "rounds", "workers", "warmup", "cache_mb"):
         if getattr(config, name) < 0:
             raise InputError(f"{name} must not be negative, not {getattr(config, name)}")
+    if config.distill < 0:
+        raise InputError(f"distill must not be negative, not {config.distill}")
     if config.lr <= 0:
         raise InputError(f"lr must be above 0, not {config.lr}")
     if not config.steps and not config.epochs:

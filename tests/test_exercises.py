@@ -23,10 +23,10 @@ def cells(folder, stem, tag):
 
 
 def verdicts(exercises, checks, capsys):
-    """What the self-checks print after the exercise cells; each pair runs by itself."""
+    """What the self-checks print, each after its exercise cell, in the notebook's order."""
     found = []
+    names = {"torch": torch, "scl": scl}  # the set-up cell's; later cells see earlier imports
     for exercise, check in zip(exercises, checks, strict=True):
-        names = {"torch": torch, "scl": scl}
         exec(compile(exercise, "exercise", "exec"), names)
         exec(compile(check, "self-check", "exec"), names)
         found += VERDICT.findall(capsys.readouterr().out)

@@ -358,3 +358,14 @@ def test_validation_is_described_in_one_line():
     assert describe({"photos": [0.1, 0.2, 0.3, 0.4, 0.5]}) == (
         "photos mIoU@1 0.100 mIoU@3 0.300 mIoU@5 0.500"
     )
+
+
+def test_curves_of_several_runs_are_drawn_by_one_function(tmp_path):
+    from simpleclick_lite import plots
+
+    train(_config(tmp_path, validation_objects=2, validation_clicks=2, validate_every=2), False)
+    metrics = read_metrics(tmp_path)
+    _, axes = plots.training_curves({"a": metrics, "b": metrics})
+    assert [len(ax.lines) for ax in axes] == [2, 2, 2]
+    assert list(axes[0].lines[0].get_xdata()) == [2, 4] == list(axes[2].lines[0].get_xdata())
+    plots.plt.close("all")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import cv2
@@ -18,8 +17,7 @@ pytestmark = [
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 NOTEBOOK = ROOT / "notebooks" / "13_click_tool.ipynb"
-# pictures of the page are kept here to be looked at: BROWSER_SCREENSHOTS, or the test's folder
-KEPT = os.environ.get("BROWSER_SCREENSHOTS")
+KEPT = ROOT / "runs" / "browser"  # pictures of the page, to be looked at
 
 # a tool on two photographs with a predictor that is fast and whose answers are known
 FAKE_CELL = f"""\
@@ -56,11 +54,11 @@ def iou(a: np.ndarray, b: np.ndarray) -> float:
     return (a & b).sum() / (a | b).sum()
 
 
-def keep(page: NotebookPage, tmp_path: Path, name: str) -> None:
+def keep(page: NotebookPage, name: str) -> None:
     """Pictures of the page at two widths."""
     for width in (1280, 700):
         page.page.set_viewport_size({"width": width, "height": 1000})
-        page.screenshot(Path(KEPT or tmp_path) / f"{name}_{width}.png")
+        page.screenshot(KEPT / f"{name}_{width}.png")
     page.page.set_viewport_size({"width": 1280, "height": 1000})
 
 
@@ -80,6 +78,8 @@ def fake(open_notebook, tmp_path):
         page.run_all()
         page.canvas.wait_for()
         poll(lambda: page.pixels().std() > 20, "the photograph is on the canvas")
+        if "anywidget" not in without:
+            page.page.locator(".click-tool[tabindex]").wait_for()  # keys are caught
         return page
 
     return _fake
@@ -95,7 +95,7 @@ def click_and_see(page: NotebookPage, x: float, y: float, **how) -> np.ndarray:
 
 
 def test_notebook_13_cuts_two_objects_out_and_finds_them_again_after_a_restart(
-    open_notebook, tmp_path
+    open_notebook,
 ):
     page = open_notebook(NOTEBOOK)
     page.run_all()
@@ -125,7 +125,7 @@ def test_notebook_13_cuts_two_objects_out_and_finds_them_again_after_a_restart(
     assert iou(seen & ~near_clicks, dilated(mask) & ~near_clicks) > 0.9
     page.button("What the network sees")
     page.page.get_by_text("The crop of the photograph").wait_for()
-    keep(page, tmp_path, "notebook13_first_object")
+    keep(page, "notebook13_first_object")
 
     page.button("Undo")
     page.wait_status("2 clicks", " ms")
@@ -137,7 +137,7 @@ def test_notebook_13_cuts_two_objects_out_and_finds_them_again_after_a_restart(
     page.click(300, 380, button="right")
     page.wait_status("object 2: 2 clicks", " ms")
     assert saved_mask(page, "coffee_2", TOOL).any()
-    keep(page, tmp_path, "notebook13_second_object")
+    keep(page, "notebook13_second_object")
     page.button("▶")
     page.wait_status("coins", "5 of 12")
     page.click(200, 150)
@@ -182,7 +182,7 @@ def test_notebook_13_cuts_two_objects_out_and_finds_them_again_after_a_restart(
     page.check_cells()
 
 
-def test_by_keyboard_and_toggle_alone(fake, tmp_path):
+def test_by_keyboard_and_toggle_alone(fake):
     page = fake()
     keyboard = page.page.keyboard
     cells = page.page.locator(".jp-Cell").count()
