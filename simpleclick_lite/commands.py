@@ -32,7 +32,7 @@ def train(args: argparse.Namespace) -> int:
     """`train`: a preset of TrainConfig, any field of which the command line may replace."""
     import tyro
 
-    from .training_presets import PRESETS, TrainConfig, preset
+    from .training_presets import PRESETS, STAGES, TrainConfig, preset
 
     parser = argparse.ArgumentParser(add_help=False, exit_on_error=False, allow_abbrev=False)
     parser.add_argument("--preset", default="quick")
@@ -40,16 +40,26 @@ def train(args: argparse.Namespace) -> int:
         chosen, rest = parser.parse_known_args(args.arguments)
     except argparse.ArgumentError as error:
         raise InputError(str(error)) from error
-    config = tyro.cli(
-        TrainConfig,
-        prog=f"simpleclick-lite train --preset {chosen.preset}",
-        description=f"Presets: {', '.join(PRESETS)}. The defaults below are of {chosen.preset}.",
-        default=preset(chosen.preset),
-        args=rest,
-    )
-    from .training import train as run  # after --help, which needs no PyTorch
+    stages = STAGES.get(chosen.preset, (chosen.preset,))
+    names = ", ".join([*PRESETS, *STAGES])
+    configs = [
+        tyro.cli(
+            TrainConfig,
+            prog=f"simpleclick-lite train --preset {chosen.preset}",
+            description=f"Presets: {names}. The defaults below are of {name}.",
+            default=preset(name),
+            args=rest,
+        )
+        for name in stages
+    ]
+    if len(stages) > 1:
+        from .training_stages import train_stages
 
-    result = run(config)
+        result = train_stages(configs, configs[0].out)
+    else:
+        from .training import train as run  # after --help, which needs no PyTorch
+
+        result = run(configs[0])
     print(
         f"wrote {result.folder} after {result.steps} steps, "
         f"{result.samples_per_second:.1f} samples a second"

@@ -28,7 +28,7 @@ class TrainConfig:
 
     # --- data
     data: str = "synthetic"  # mixture "name[=folder][:weight],…"
-    root: str | None = None  # folder of the sets that name none
+    root: str | None = None  # folder of the sets that name none, and that named folders are in
     image_size: int = 224  # side of the square training crops in pixels
     augmentation: str = "zoom"  # zoom (crops as the predictor makes them) | sbd | cocolvis | none
     min_area: float = 1000  # smallest target in pixels of a crop of …
@@ -129,8 +129,14 @@ def preset(name: str, **changes: object) -> TrainConfig:
     Raises:
         InputError: no recipe of this name, or no setting of that name.
     """
+    if name in STAGES:
+        raise InputError(
+            f"{name} is several runs, {', '.join(STAGES[name])}; take one of them, or train all "
+            f"with training_stages.train_stages or `simpleclick-lite train --preset {name}`"
+        )
     if name not in PRESETS:
-        raise InputError(f"there is no preset {name!r}; choose one of {', '.join(PRESETS)}")
+        choice = ", ".join([*PRESETS, *STAGES])
+        raise InputError(f"there is no preset {name!r}; choose one of {choice}")
     known = {f.name for f in fields(TrainConfig)}
     unknown = sorted(set(changes) - known)
     if unknown:
@@ -246,6 +252,65 @@ def _published() -> dict[str, TrainConfig]:
     return {name: replace(config, preset=name) for name, config in found.items()}
 
 
+# How the shipped weights came about, on one CPU core: small inputs first. Folders are inside
+# `root`, named as in the model card (simpleclick_lite/weights/README.md).
+_PHOTOGRAPHS = (
+    "synthetic:{drawn},coco_mval=COCO_MVal:3,coco_mini=coco_mini:3,bsds_regions=BSDS_regions:2,"
+    "ccp=CCP:1.5,pets=pets:1.5,nuclei=nuclei:0.3"
+)
+_SHIPPED = replace(
+    _SCRATCH,
+    data=_PHOTOGRAPHS.format(drawn=0.5),
+    min_area=500,
+    parts=0.15,
+    rounds=2,
+    precision="bf16",
+    distill=1.0,
+    validation_data="coco_mval=COCO_MVal",
+    validation_objects=80,
+    validation_clicks=10,
+    validate_every=500,
+    checkpoint_every=200,
+)
+_CPU_STAGES = {
+    "shipped_1": {
+        "data": _PHOTOGRAPHS.format(drawn=1),
+        "image_size": 112,
+        "steps": 2400,
+        "warmup": 200,
+        "ema": 0.998,
+        "rounds": 1,
+        "carry": False,
+        "precision": "no",
+        "distill": 0.0,
+    },
+    "shipped_2": {
+        "data": _PHOTOGRAPHS.format(drawn=1),
+        "image_size": 160,
+        "steps": 550,
+        "lr": 6e-4,
+        "warmup": 20,
+        "ema": 0.995,
+        "rounds": 1,
+        "precision": "no",
+        "distill": 0.0,
+    },
+    "shipped_3": {"image_size": 128, "steps": 2000, "lr": 8e-4, "warmup": 50, "ema": 0.998},
+    "shipped_4": {"image_size": 224, "steps": 1600, "lr": 5e-4, "warmup": 50, "ema": 0.998},
+}
+# The same from random weights where a GPU is at hand: some 1.4 million samples.
+_GPU_STAGES = {
+    "shipped_gpu_1": {"image_size": 128, "batch_size": 128, "steps": 8000},
+    "shipped_gpu_2": {"image_size": 224, "batch_size": 64, "steps": 4000, "lr": 5e-4},
+    "shipped_gpu_3": {"image_size": 448, "batch_size": 32, "steps": 3000, "lr": 3e-4},
+}
+
+# Recipes of several runs, each of which starts from the weights of the one before.
+STAGES: dict[str, tuple[str, ...]] = {
+    "shipped": tuple(_CPU_STAGES),
+    "shipped_gpu": tuple(_GPU_STAGES),
+}
+
 PRESETS: dict[str, TrainConfig] = {
     "quick": replace(
         _SCRATCH,
@@ -277,4 +342,6 @@ PRESETS: dict[str, TrainConfig] = {
         validation_objects=0,
     ),
     **_published(),
+    **{k: replace(_SHIPPED, preset=k, **v) for k, v in _CPU_STAGES.items()},
+    **{k: replace(_SHIPPED, preset=k, workers=14, **v) for k, v in _GPU_STAGES.items()},
 }

@@ -65,3 +65,31 @@ def test_the_command_of_a_stage_names_no_folder_of_one_machine(monkeypatch):
     command = card.command(config, 2)
     assert "/somewhere" not in command and "/else" not in command
     assert "coco_mval=DATA/COCO_MVal:3" in command and "--weights runs/stage1" in command
+
+
+def test_stages_that_go_on_from_the_shipped_weights_keep_the_stages_before(monkeypatch, tmp_path):
+    card = load(monkeypatch, "model_card")
+    monkeypatch.setattr(card, "stage_facts", lambda folder, number: {"run": f"{number} {folder}"})
+    card.keep_training_facts(["a", "b"], "2 CPU cores", "0", tmp_path)
+    card.keep_training_facts(["c"], "2 CPU cores", "1", tmp_path, first=3)
+    stages = card.training_facts(tmp_path)["stages"]
+    assert [stage["run"] for stage in stages] == ["1 a", "2 b", "3 c"]
+
+
+def test_an_experiment_keeps_what_a_run_reached_at_a_step(monkeypatch, tmp_path):
+    experiments = load(monkeypatch, "weights_experiments")
+    saved = {"image_size": 64, "steps": 9, "batch_size": 4, "seed": 1, "validation_objects": 2}
+    (tmp_path / "training.json").write_text(json.dumps(saved), encoding="utf-8")
+    lines = [
+        {"step": 3, "seconds": 36.0},
+        {"step": 3, "validation": {"photos": [0.1, 0.2]}},
+        {"step": 6, "seconds": 72.0},
+        {"step": 6, "validation": {"photos": [0.3, 0.4]}},
+    ]
+    text = "".join(json.dumps(line) + "\n" for line in lines)
+    (tmp_path / "metrics.jsonl").write_text(text, encoding="utf-8")
+    row = experiments.row("seed 1", tmp_path, 3)
+    assert (row["samples"], row["hours"], row["miou"]) == (12, 0.01, [0.1, 0.2])
+    assert experiments.row("seed 1", tmp_path, None)["miou"] == [0.3, 0.4]
+    with pytest.raises(SystemExit, match="no validation at step 5"):
+        experiments.row("seed 1", tmp_path, 5)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -35,13 +37,15 @@ def _config(**values) -> SamplingConfig:
 
 
 def test_a_mixture_reads_names_folders_and_weights():
-    sources = parse_mixture("synthetic:0.3, coco=/data/coco:2,ccp=C:\\data\\ccp", root="/elsewhere")
+    sources = parse_mixture("synthetic:0.3, coco=/data/coco:2,ccp=C:\\data\\ccp")
     assert [(s.name, s.root, s.weight) for s in sources] == [
         ("synthetic", None, 0.3),
         ("coco", "/data/coco", 2.0),
         ("ccp", "C:\\data\\ccp", 1.0),
     ]
     assert parse_mixture("pets", root="/data/pets")[0].root == "/data/pets"
+    inside = parse_mixture("pets=cats,ccp=/other/ccp", root="/data")
+    assert [Path(s.root) for s in inside] == [Path("/data/cats"), Path("/other/ccp")]
 
 
 @pytest.mark.parametrize("text", ["", "nothing", "synthetic:0", "synthetic:-1", "synthetic:1e999"])

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -110,7 +111,8 @@ def parse_mixture(text: str, root: str | None = None) -> list[Source]:
 
     Args:
         text: the mixture; a weight is 1 if it is not given.
-        root: folder of every set that names none.
+        root: folder of every set that names none; what a set names is a folder inside it, unless it
+            is an absolute path.
 
     Raises:
         InputError: an unknown name, or a weight that is no positive number.
@@ -127,8 +129,8 @@ def parse_mixture(text: str, root: str | None = None) -> list[Source]:
             value = -1.0
         if not 0 < value < float("inf"):
             raise InputError(f"data {part!r} has weight {weight}; give a number above 0")
-        info = dataset_info(name)
-        sources.append(Source(name, (folder or root) if info.needs_root else None, value))
+        place = str(Path(root or "", folder)) if folder else root
+        sources.append(Source(name, place if dataset_info(name).needs_root else None, value))
     if not sources:
         raise InputError("data names no data set; give one, for example synthetic")
     return sources

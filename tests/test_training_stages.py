@@ -1,0 +1,67 @@
+"""Recipes of several runs: each starts from the one before, and finished ones are not repeated."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+
+from simpleclick_lite import load_model
+from simpleclick_lite.cli import main
+from simpleclick_lite.errors import InputError
+from simpleclick_lite.training import train
+from simpleclick_lite.training_presets import PRESETS, STAGES, preset
+from simpleclick_lite.training_stages import train_stages
+
+TINY = {"steps": 2, "batch_size": 2, "validation_objects": 0, "warmup": 0, "lr": 1e-5}
+
+
+def stages(**changes):
+    sizes = {"first": 32, "second": 64}
+    made = [preset("quick", image_size=side, **(TINY | changes)) for side in sizes.values()]
+    return [type(c)(**{**vars(c), "preset": name}) for c, name in zip(made, sizes, strict=True)]
+
+
+def test_each_stage_starts_from_the_one_before(tmp_path):
+    result = train_stages(stages(), tmp_path)
+    assert result.folder == tmp_path
+    first, second = (load_model(tmp_path / name) for name in ("first", "second"))
+    saved = json.loads((tmp_path / "second" / "training.json").read_text(encoding="utf-8"))
+    assert saved["weights"] == str(tmp_path / "first")
+    last = load_model(tmp_path).state_dict()
+    for name, value in second.state_dict().items():
+        assert torch.equal(value, last[name])
+    moved = [
+        (a - b).abs().max()
+        for a, b in zip(first.head.parameters(), second.head.parameters(), strict=True)
+    ]
+    assert 0 < max(moved) < 1e-3  # two tiny steps from the first stage, not from random weights
+
+
+def test_a_finished_stage_is_passed_over_on_resume(tmp_path, monkeypatch, capsys):
+    ran = []
+    monkeypatch.setattr(
+        "simpleclick_lite.training_stages.train", lambda c: ran.append(c.preset) or train(c, False)
+    )
+    first, second = stages()
+    train(type(first)(**{**vars(first), "out": str(tmp_path / "first")}), False)
+    train_stages(stages(resume=True), tmp_path)
+    assert ran == ["second"]
+    assert "first: done before" in capsys.readouterr().out
+
+
+def test_recipes_name_presets_and_one_command_trains_them(tmp_path, monkeypatch, capsys):
+    assert all(name in PRESETS for names in STAGES.values() for name in names)
+    monkeypatch.setitem(STAGES, "two", ("quick", "scratch"))
+    arguments = ["train", "--preset", "two", "--out", str(tmp_path / "out")]
+    for name, value in (TINY | {"image_size": 32}).items():
+        arguments += [f"--{name.replace('_', '-')}", str(value)]
+    assert main(arguments) == 0
+    assert load_model(tmp_path / "out").config.depth > 0
+    assert "stage 2 of 2" in capsys.readouterr().out
+
+
+def test_a_recipe_is_no_single_preset():
+    with pytest.raises(InputError, match="several runs, shipped_1"):
+        preset("shipped")
