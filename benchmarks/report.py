@@ -15,7 +15,8 @@ copied to benchmarks/results/shipped_training.json, without any path. Where trai
 the weights shipped before, --first-stage 3 keeps the facts of the first two stages. What is
 measured already with the same weights is kept (--force measures again); an interrupted evaluation
 goes on. The baselines do not change with the weights: --baselines measures those that have no
-result, and --take keeps one that the public command wrote elsewhere. --text only writes README and model card anew.
+result, and --take keeps one that the public command wrote elsewhere. --text only writes README and
+model card anew.
 """
 
 from __future__ import annotations
