@@ -11,10 +11,13 @@ from __future__ import annotations
 from functools import partial
 
 import torch
+import torch.nn.functional as F  # noqa: N812
 from timm.layers import resample_abs_pos_embed, trunc_normal_
 from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
+
+from .embedding import PointTokens
 
 WINDOW_PIXELS = 224  # a window covers about as much as MAE's pretraining images
 
@@ -136,7 +139,12 @@ class PlainViT(nn.Module):
         return (index + 1) % self.global_every == 0
 
     def forward(
-        self, tokens: Tensor, grid: tuple[int, int], stages: list[Tensor] | None = None
+        self,
+        tokens: Tensor,
+        grid: tuple[int, int],
+        stages: list[Tensor] | None = None,
+        start: int = 0,
+        points: PointTokens | None = None,
     ) -> Tensor:
         """Add positions and run all blocks.
 
@@ -145,12 +153,16 @@ class PlainViT(nn.Module):
             grid: (h, w) with h * w = N.
             stages: a list that receives the (B, N, C) output of every block, for the ablated
                 designs and for looking inside.
+            start: go on at this block; above 0 the tokens carry positions already.
+            points: clicks that take part as tokens of their own and are dropped at the end.
 
         Returns:
             (B, N, C).
         """
-        x = tokens + self.positions(grid)
-        return self.run_blocks(x, grid, 0, len(self.blocks), stages)
+        x = tokens if start else tokens + self.positions(grid)
+        if points is not None:
+            return self._run_with_points(x, grid, start, stages, points)
+        return self.run_blocks(x, grid, start, len(self.blocks), stages)
 
     def run_blocks(
         self,
@@ -179,11 +191,50 @@ class PlainViT(nn.Module):
             index = last + 1
         return x
 
-    def _run(self, index: int, x: Tensor) -> Tensor:
+    def _run(self, index: int, x: Tensor, mask: Tensor | None = None) -> Tensor:
         block = self.blocks[index]
+        more = {} if mask is None else {"attn_mask": mask}
         if self.checkpointing and self.training and torch.is_grad_enabled():
-            return checkpoint(block, x, use_reentrant=False)
-        return block(x)
+            return checkpoint(block, x, use_reentrant=False, **more)
+        return block(x, **more)
+
+    def _run_with_points(
+        self,
+        x: Tensor,
+        grid: tuple[int, int],
+        start: int,
+        stages: list[Tensor] | None,
+        points: PointTokens,
+    ) -> Tensor:
+        """All blocks from `start` on patches (B, N, C) and, beside them, clicks.
+
+        A window block shows every window a copy of the clicks; the copies are averaged afterwards.
+        """
+        rows = _bands(window_sizes(grid[0], self.patch_size))
+        columns = _bands(window_sizes(grid[1], self.patch_size))
+        whole = [(0, grid[0], grid[0])], [(0, grid[1], grid[1])]
+        clicks = points.tokens
+        for index in range(start, len(self.blocks)):
+            bands = whole if self.is_global(index) else (rows, columns)
+            strips, copies = [], []
+            for top, bottom, height in bands[0]:
+                line = []
+                for left, right, width in bands[1]:
+                    region = x.unflatten(1, grid)[:, top:bottom, left:right]
+                    part = to_windows(region, (height, width))
+                    count = len(part) // len(x)  # windows of one sample
+                    seen = torch.cat([part, clicks.repeat_interleave(count, 0)], 1)
+                    used = F.pad(points.used, (part.shape[1], 0), value=True)
+                    mask = used.repeat_interleave(count, 0)[:, None, None, :]
+                    seen = self._run(index, seen, mask)
+                    part, copy = seen.split([part.shape[1], clicks.shape[1]], 1)
+                    line.append(from_windows(part, (height, width), region.shape[1:3]))
+                    copies.append(copy.unflatten(0, (len(x), count)))
+                strips.append(_join(line, 2))
+            x, clicks = _join(strips, 1).flatten(1, 2), _join(copies, 1).mean(1)
+            if stages is not None:
+                stages.append(x)
+        return x
 
     def _run_windowed(
         self,

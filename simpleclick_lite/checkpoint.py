@@ -10,7 +10,7 @@ import json
 import pickle
 import re
 import warnings
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import safetensors
@@ -21,7 +21,7 @@ from torch import Tensor
 
 from .errors import InputError
 from .files import atomic_path, write_json
-from .model import FORMAT, PRESETS, SimpleClick, config_from_dict
+from .model import FORMAT, PRESETS, SimpleClick, config_from_dict, config_to_dict
 from .official import STAND_INS, empty_model, read_official, save_official
 
 __all__ = ["SHIPPED", "TIMM_MAE", "load_model", "resize_positions", "save_model", "save_official"]
@@ -77,7 +77,7 @@ def save_model(model: SimpleClick, folder: str | Path) -> None:
     with atomic_path(folder / "model.safetensors") as temporary:
         # not save_file: it makes the file anew, readable by its owner alone
         temporary.write_bytes(safetensors.torch.save(state, metadata={"format": "pt"}))
-    write_json(folder / "config.json", {"format": FORMAT, "config": asdict(model.config)})
+    write_json(folder / "config.json", {"format": FORMAT, "config": config_to_dict(model.config)})
 
 
 def resize_positions(model: SimpleClick, image_size: int) -> SimpleClick:
@@ -88,6 +88,27 @@ def resize_positions(model: SimpleClick, image_size: int) -> SimpleClick:
     state["backbone.pos_embed"] = model.backbone.positions(grid).detach()
     resized.load_state_dict(state)
     return resized.train(model.training)
+
+
+def move_clicks(model: SimpleClick, seed: int = 0, **changes: int | str) -> SimpleClick:
+    """A model with the same weights whose clicks enter in another way.
+
+    It must be trained: blocks that saw the clicks see the image alone now, or the other way round.
+
+    Args:
+        model: where the weights come from.
+        seed: of the weights that are new, those of sparse clicks.
+        changes: fusion_block, image_branches, clicks, as in ModelConfig.
+
+    Raises:
+        InputError: values that make no network.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        moved = SimpleClick(replace(model.config, **changes))
+    ours, state = moved.state_dict(), model.state_dict()
+    moved.load_state_dict({name: state.get(name, value) for name, value in ours.items()})
+    return moved.train(model.training)
 
 
 def _from_folder(folder: Path) -> SimpleClick:

@@ -7,6 +7,8 @@ ViT by a simple sum.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from timm.layers import PatchEmbed
 from torch import Tensor, nn
@@ -43,6 +45,49 @@ class SymmetricEmbedding(nn.Module):
             (B, N, C) tokens in raster order, N = (H/p)(W/p).
         """
         return self.image(image) + self.clicks(clicks)
+
+
+class PointTokens(NamedTuple):
+    """Clicks as tokens.
+
+    Attributes:
+        tokens: (B, M, C).
+        used: (B, M) bool, False for padding, which nothing may attend to.
+    """
+
+    tokens: Tensor
+    used: Tensor
+
+
+class PointEmbedding(nn.Module):
+    """Clicks as tokens of their own, one each, as in SAM (an ablation; notebook 14).
+
+    A token is the click's place, as sines and cosines of random frequencies, plus a vector learned
+    for its sign (Kirillov et al., 2023, section A; Tancik et al., 2020).
+
+    Args:
+        width: channels C of a token, even.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.register_buffer("frequencies", torch.randn(2, width // 2))
+        self.signs = nn.Parameter(torch.zeros(2, width))  # negative, positive
+        nn.init.normal_(self.signs, std=0.02)
+
+    def forward(self, points: Tensor, labels: Tensor, size: tuple[int, int]) -> PointTokens:
+        """Embed clicks.
+
+        Args:
+            points: (B, N, 2) float xy in pixels of the image.
+            labels: (B, N) int, 1 positive, 0 negative, -1 padding.
+            size: (H, W) of the image.
+        """
+        sides = torch.tensor([size[1], size[0]], device=points.device)
+        places = 2 * (points.float() + 0.5) / sides - 1
+        angles = 2 * torch.pi * places.to(self.signs.dtype) @ self.frequencies
+        tokens = torch.cat([angles.sin(), angles.cos()], -1) + self.signs[labels.clamp(min=0)]
+        return PointTokens(tokens, labels >= 0)
 
 
 def normalize(image: Tensor) -> Tensor:

@@ -35,27 +35,43 @@ class MLPHead(nn.Module):
         nn.init.normal_(self.classify.weight, std=0.01)
         nn.init.zeros_(self.classify.bias)
 
-    def forward(self, maps: Sequence[Tensor]) -> Tensor:
-        """Fuse the pyramid.
+    def forward(self, maps: Sequence[Tensor], fused: Tensor | None = None) -> Tensor:
+        """Fuse the pyramid and decide.
+
+        Args:
+            maps: four maps (B, ins[i], H_i, W_i), finest first.
+            fused: what `fuse_maps` made of the first of them; then `maps` are the others.
+
+        Returns:
+            (B, 1, H_0, W_0) logits.
+        """
+        return self.classify(self.dropout(F.relu(self.fuse_maps(maps, fused))))
+
+    def fuse_maps(self, maps: Sequence[Tensor], fused: Tensor | None = None) -> Tensor:
+        """Project maps, fuse them, and add them up at the finest map's size.
 
         The fusing 1x1 convolution is linear, so each map goes through its slice of it before being
         upsampled: the same sum, on far fewer pixels.
 
         Args:
-            maps: four maps (B, ins[i], H_i, W_i), finest first.
+            maps: the first maps, finest first, (B, ins[i], H_i, W_i); with `fused` the last ones.
+            fused: the sum so far.
 
         Returns:
-            (B, 1, H_0, W_0) logits.
+            (B, channels, H_0, W_0).
         """
-        size = maps[0].shape[-2:]
-        slices = self.fuse.weight.chunk(len(maps), dim=1)
-        fused = F.conv2d(F.relu(self.project[0](maps[0])), slices[0], self.fuse.bias)
-        for x, project, weight in zip(maps[1:], self.project[1:], slices[1:], strict=True):
-            part = F.conv2d(F.relu(project(x)), weight)
+        slices = self.fuse.weight.chunk(len(self.project), dim=1)
+        start = 0 if fused is None else len(slices) - len(maps)
+        for index, x in enumerate(maps, start):
+            part = F.relu(self.project[index](x))
+            if fused is None:
+                fused = F.conv2d(part, slices[index], self.fuse.bias)
+                continue
+            part, size = F.conv2d(part, slices[index]), fused.shape[-2:]
             if part.shape[-2:] != size:
                 part = F.interpolate(part, size=size, mode="bilinear", align_corners=False)
             fused = fused + part
-        return self.classify(self.dropout(F.relu(fused)))
+        return fused
 
     def forward_plain(self, maps: Sequence[Tensor]) -> Tensor:
         """The same in the textbook order: project, upsample, concatenate, fuse, classify.

@@ -1,84 +1,72 @@
 """SimpleClick: the parts put together, and the presets micro, xtiny, base, large, huge.
 
 Explained in notebooks/08_simpleclick.ipynb; figure 2 of the paper. Image and click map become
-tokens, a plain ViT mixes them, a simple pyramid makes four scales, an MLP head gives logits.
+tokens, a plain ViT mixes them, a simple pyramid makes four scales, an MLP head gives logits. Where
+the clicks enter can be changed: notebooks/14_fast_clicks.ipynb.
 """
 
 # no `from __future__ import annotations` here: PyTorchModelHubMixin reads the type of `config` to
 # know how to decode config.json, and a string would tell it nothing
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, field, replace
 
-import torch
 import torch.nn.functional as F  # noqa: N812
 from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
 
 from .backbone import PlainViT
-from .clicks import DISK_RADIUS, click_map
-from .embedding import SymmetricEmbedding, normalize
+from .clicks import click_map
+from .embedding import PointEmbedding, PointTokens, SymmetricEmbedding, normalize
 from .errors import InputError
 from .head import MLPHead
-from .pyramid import DESIGNS, Pyramid
+from .model_config import (
+    PRESETS,
+    ModelConfig,
+    check_config,
+    config_from_dict,
+    config_to_dict,
+)
+from .pyramid import DESIGNS, IMAGE, Pyramid
+
+__all__ = [
+    "FORMAT",
+    "PRESETS",
+    "ImageState",
+    "ModelConfig",
+    "SimpleClick",
+    "build_model",
+    "config_from_dict",
+    "config_to_dict",
+]
 
 FORMAT = 1  # version of our saved folders; raised when old ones need translating
 
 
 @dataclass(frozen=True)
-class ModelConfig:
-    """Everything that fixes the network's shape."""
+class ImageState:
+    """What the network knows of an image before any click; clicks in it can start from here.
 
-    image_size: int = 448  # pixels, side of the square input the positions are stored for
-    patch_size: int = 16  # pixels
-    width: int = 160  # channels of a token
-    depth: int = 8  # transformer blocks
-    heads: int = 4  # attention heads
-    pyramid_channels: tuple[int, int, int, int] = (96, 192, 288, 384)  # finest map first
-    head_channels: int = 128
-    pyramid: str = "simple"  # simple | single_scale | parallel | partial
-    disk_radius: float = DISK_RADIUS  # pixels of the input
-    dropout: float = 0.1  # in the head, training only
-    previous_mask: bool = True  # False: the network never sees its last answer (an ablation)
+    Attributes:
+        tokens: (B, N, C) after the blocks that see the image alone; without such blocks the image
+            patches, still without positions.
+        grid: (h, w) of the tokens.
+        size: (H, W) of the image.
+        maps: block index, or `IMAGE` -> (B, C, h, w) maps that the pyramid reads and that no click
+            changes.
+        fused: (B, head channels, H_0, W_0) what the head made of the branches that read only them,
+            or None.
+    """
 
-    def __post_init__(self) -> None:
-        """JSON knows only lists; equal networks should have equal configurations."""
-        if isinstance(self.pyramid_channels, list):
-            object.__setattr__(self, "pyramid_channels", tuple(self.pyramid_channels))
-
-
-PRESETS: dict[str, ModelConfig] = {
-    "micro": ModelConfig(
-        width=64, depth=8, heads=2, pyramid_channels=(16, 32, 48, 64), head_channels=16
-    ),
-    "xtiny": ModelConfig(),
-    "base": ModelConfig(
-        width=768,
-        depth=12,
-        heads=12,
-        pyramid_channels=(128, 256, 512, 1024),
-        head_channels=256,
-    ),
-    "large": ModelConfig(
-        width=1024,
-        depth=24,
-        heads=16,
-        pyramid_channels=(192, 384, 768, 1536),
-        head_channels=256,
-    ),
-    "huge": ModelConfig(
-        patch_size=14,
-        width=1280,
-        depth=32,
-        heads=16,
-        pyramid_channels=(240, 480, 960, 1920),
-        head_channels=256,
-    ),
-}
+    tokens: Tensor
+    grid: tuple[int, int]
+    size: tuple[int, int]
+    maps: dict[int, Tensor] = field(default_factory=dict)
+    fused: Tensor | None = None
 
 
 class SimpleClick(
     nn.Module,
     PyTorchModelHubMixin,
-    coders={ModelConfig: (asdict, lambda data: config_from_dict(data))},
+    coders={ModelConfig: (config_to_dict, config_from_dict)},
 ):
     """Click-based interactive segmentation with a plain ViT.
 
@@ -92,13 +80,20 @@ class SimpleClick(
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        _check_config(config)
+        check_config(config)
         self.config = config
         self.embedding = SymmetricEmbedding(config.patch_size, config.width)
         self.backbone = PlainViT(
             config.image_size, config.patch_size, config.width, config.depth, config.heads
         )
-        self.pyramid = Pyramid(config.width, config.pyramid_channels, config.pyramid, config.depth)
+        self.points = PointEmbedding(config.width) if config.clicks == "sparse" else None
+        self.pyramid = Pyramid(
+            config.width,
+            config.pyramid_channels,
+            config.pyramid,
+            config.depth,
+            config.image_branches,
+        )
         self.head = MLPHead(config.pyramid_channels, config.head_channels, config.dropout)
         self.backbone_frozen = False
 
@@ -128,36 +123,104 @@ class SimpleClick(
             ValueError: shapes that do not belong together.
         """
         _check_shapes(image, points, labels, previous_mask)
-        image = image.to(self.backbone.pos_embed.dtype)  # float64 or half never meets float32
+        return self.decode(self.encode_image(image), points, labels, previous_mask)
+
+    def encode_image(self, image: Tensor) -> ImageState:
+        """The part of `forward` that no click changes.
+
+        Args:
+            image: (B, 3, H, W) float RGB in [0, 1].
+
+        Returns:
+            what `decode` needs, as often as there are clicks on this image.
+        """
+        # float64 or half never meets float32
+        return self._encode(normalize(image.to(self.backbone.pos_embed.dtype)))
+
+    def decode(
+        self,
+        state: ImageState,
+        points: Tensor,
+        labels: Tensor,
+        previous_mask: Tensor | None = None,
+    ) -> Tensor:
+        """The part of `forward` that clicks change; arguments and result as there."""
+        height, width = state.size
         if previous_mask is None or not self.config.previous_mask:
-            previous_mask = torch.zeros_like(image[:, :1])
-        clicks = click_map(points, labels, previous_mask.to(image.dtype), self.config.disk_radius)
-        return self.segment(normalize(image), clicks)
+            previous_mask = state.tokens.new_zeros(len(points), 1, height, width)
+        previous_mask = previous_mask.to(state.tokens.dtype)
+        if self.points is None:
+            clicks = click_map(points, labels, previous_mask, self.config.disk_radius)
+            return self._decode(state, clicks)
+        # the previous mask stays an image, as in SAM; its click map has no disks
+        clicks = F.pad(previous_mask, (0, 0, 0, 0, 0, 2))
+        return self._decode(state, clicks, self.points(points, labels, state.size))
 
     def segment(self, image: Tensor, clicks: Tensor) -> Tensor:
         """From normalized image and click map, both (B, 3, H, W), to logits (B, 1, H, W)."""
-        height, width = image.shape[-2:]
-        patch = self.config.patch_size
-        pad = [max(2 * patch - side, -side % patch) for side in (width, height)]
-        if any(pad):
-            image = F.pad(image, (0, pad[0], 0, pad[1]))
-            clicks = F.pad(clicks, (0, pad[0], 0, pad[1]))
-        size = image.shape[-2:]
-        logits = self.head(self.pyramid(self.features(image, clicks)))
+        return self._decode(self._encode(image), clicks)
+
+    def features(self, image: Tensor, clicks: Tensor) -> dict[int, Tensor]:
+        """The maps that the pyramid reads: block index, or `IMAGE` -> (B, C, h, w)."""
+        state = self._encode(image)
+        return state.maps | self._features(state, clicks)
+
+    def _encode(self, image: Tensor) -> ImageState:
+        """From a normalized image to what no click changes."""
+        config, patch = self.config, self.config.patch_size
+        size = (image.shape[-2], image.shape[-1])
+        image = self._pad(image)
+        grid = (image.shape[-2] // patch, image.shape[-1] // patch)
+        tokens = self.embedding.image(image)
+        if not config.fusion_block:
+            return ImageState(tokens, grid, size)
+        stages: list[Tensor] = []
+        tokens = self.backbone.run_blocks(
+            tokens + self.backbone.positions(grid),
+            grid,
+            0,
+            config.fusion_block,
+            stages if self.pyramid.multi_stage else None,
+        )
+        known = dict(enumerate(stages)) | {IMAGE: tokens}
+        known.pop(config.depth - 1, None)  # clicks are added to the last map at the latest
+        maps = {i: _to_map(known[i], grid) for i in {*self.pyramid.sources} & known.keys()}
+        ready = self._ready(maps)
+        fused = self.head.fuse_maps(self.pyramid(maps, 0, ready)) if ready else None
+        return ImageState(tokens, grid, size, maps, fused)
+
+    def _ready(self, maps: dict[int, Tensor]) -> int:
+        """How many branches of the pyramid, finest first, read nothing but `maps`."""
+        reads = [source in maps for source in self.pyramid.sources]
+        return reads.index(False)  # the last branch reads the last map, which clicks change
+
+    def _features(
+        self, state: ImageState, clicks: Tensor, points: PointTokens | None = None
+    ) -> dict[int, Tensor]:
+        """The maps that clicks change: block index -> (B, C, h, w)."""
+        start, last = self.config.fusion_block, self.config.depth - 1
+        stages: list[Tensor] | None = [] if self.pyramid.multi_stage else None
+        tokens = state.tokens + self.embedding.clicks(self._pad(clicks))
+        tokens = self.backbone(tokens, state.grid, stages, start, points)
+        found = dict(enumerate(stages or (), start)) | {last: tokens}
+        return {i: _to_map(found[i], state.grid) for i in {*self.pyramid.sources} & found.keys()}
+
+    def _decode(
+        self, state: ImageState, clicks: Tensor, points: PointTokens | None = None
+    ) -> Tensor:
+        """From the image's state and a click map (B, 3, H, W) to logits (B, 1, H, W)."""
+        maps = state.maps | self._features(state, clicks, points)
+        logits = self.head(self.pyramid(maps, self._ready(state.maps)), state.fused)
+        patch, (height, width) = self.config.patch_size, state.size
+        size = (state.grid[0] * patch, state.grid[1] * patch)
         logits = F.interpolate(logits, size=size, mode="bilinear", align_corners=True)
         return logits[..., :height, :width]
 
-    def features(self, image: Tensor, clicks: Tensor) -> dict[int, Tensor]:
-        """The backbone's maps that the pyramid reads: block index -> (B, C, h, w)."""
+    def _pad(self, x: Tensor) -> Tensor:
+        """Zeros at the right and bottom, to whole patches and at least two of them."""
         patch = self.config.patch_size
-        grid = (image.shape[-2] // patch, image.shape[-1] // patch)
-        stages: list[Tensor] | None = [] if self.pyramid.multi_stage else None
-        last = self.backbone(self.embedding(image, clicks), grid, stages)
-        found = {self.config.depth - 1: last}
-        for source in self.pyramid.sources if stages is not None else ():
-            found[source] = stages[source]
-        # tokens (B, N, C) -> map (B, C, h, w)
-        return {k: x.transpose(1, 2).unflatten(2, grid) for k, x in found.items()}
+        pad = [max(2 * patch - side, -side % patch) for side in (x.shape[-1], x.shape[-2])]
+        return F.pad(x, (0, pad[0], 0, pad[1])) if any(pad) else x
 
     def freeze_backbone(self, frozen: bool = True) -> "SimpleClick":
         """Stop (or restart) training of image patch embedding, positions and blocks.
@@ -188,44 +251,9 @@ def build_model(name: str, image_size: int = 448, pyramid: str = "simple") -> Si
     return SimpleClick(replace(PRESETS[name], image_size=image_size, pyramid=pyramid))
 
 
-def config_from_dict(data: dict) -> ModelConfig:
-    """Read a ModelConfig from a saved dictionary.
-
-    Raises:
-        InputError: a field this version does not know.
-    """
-    try:
-        return ModelConfig(**data)
-    except TypeError as error:
-        raise InputError(f"the model's configuration does not fit this version: {error}") from error
-
-
-def _check_config(config: ModelConfig) -> None:
-    """Say in one sentence what is wrong, before a layer fails in its own words."""
-    numbers = {
-        name: getattr(config, name)
-        for name in ("image_size", "patch_size", "width", "depth", "heads", "head_channels")
-    }
-    channels = config.pyramid_channels
-    if not isinstance(channels, tuple | list) or len(channels) != 4:
-        raise InputError(f"pyramid_channels must be four numbers, not {channels!r}")
-    numbers |= {f"pyramid_channels[{i}]": value for i, value in enumerate(channels)}
-    for name, value in numbers.items():
-        if type(value) is not int or not 0 < value <= 2**16:
-            raise InputError(f"{name} must be a whole number from 1 to {2**16}, not {value!r}")
-    for name, limit in (("disk_radius", config.image_size), ("dropout", 0.99)):
-        value = getattr(config, name)
-        if type(value) not in (int, float) or not 0 <= value <= limit:
-            raise InputError(f"{name} must be a number from 0 to {limit}, not {value!r}")
-    if config.image_size % config.patch_size:
-        raise InputError(
-            f"image_size {config.image_size} is not a multiple of the patch size, "
-            f"{config.patch_size}"
-        )
-    if config.width % config.heads:
-        raise InputError(f"width {config.width} is not a multiple of heads, {config.heads}")
-    if config.pyramid not in DESIGNS:
-        raise InputError(f"pyramid {config.pyramid!r} is not one of {', '.join(DESIGNS)}")
+def _to_map(tokens: Tensor, grid: tuple[int, int]) -> Tensor:
+    """(B, N, C) -> (B, C, h, w)."""
+    return tokens.transpose(1, 2).unflatten(2, grid)
 
 
 def _check_shapes(

@@ -131,6 +131,8 @@ def save_official(model: SimpleClick, path: str | Path, classes: int = 1000) -> 
     config = model.config
     if not config.previous_mask:
         raise InputError("the published code always shows the network its previous mask")
+    if config.fusion_block or config.clicks != "dense":
+        raise InputError("in the published code clicks enter before the first block, as disks")
     if config.pyramid != "simple":
         raise InputError(f"the published code has no {config.pyramid!r} pyramid; only 'simple'")
     state = {official_name(k): v.detach().cpu().clone() for k, v in model.state_dict().items()}

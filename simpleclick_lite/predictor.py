@@ -18,8 +18,10 @@ from .clicks import DISK_RADIUS, Click, check_clicks, click_map, pad_clicks
 from .crop import Box, next_box, to_crop
 from .errors import InputError
 from .files import to_rgb8
-from .model import SimpleClick
+from .model import ImageState, SimpleClick
 from .simulation import MASK_THRESHOLD
+
+KEPT_CROPS = 4  # the whole image for the next object, the present crop, and some for undo
 
 
 def get_device(device: str | torch.device | None = None) -> torch.device:
@@ -67,6 +69,7 @@ class Prediction:
     net_labels: Tensor = field(repr=False)  # (1, N)
     net_previous_mask: Tensor = field(repr=False)  # (1, 1, h, w)
     disk_radius: float = DISK_RADIUS  # pixels of the crop
+    cached: bool = False  # late fusion: the image part of this crop was known already
 
     def click_map(self) -> np.ndarray:
         """The (3, h, w) click map the network saw: previous mask, positive, negative disks."""
@@ -108,6 +111,8 @@ class Predictor:
         self.threshold = threshold
         self._image: Tensor | None = None
         self._seen: tuple[Box, int, Tensor] | None = None  # the last crop, already resized
+        # late fusion: what the network knows of the last crops, newest last
+        self._encoded: dict[tuple[Box, int, bool], ImageState] = {}
         self.state = State()
         self._start = State()  # what the last answer continued from
 
@@ -128,6 +133,7 @@ class Predictor:
         rgb = to_rgb8(image)
         pixels = torch.tensor(rgb, device=self.device)  # a copy: the array may be read-only
         self._image = pixels.permute(2, 0, 1)[None]
+        self._encoded.clear()
         self.reset()
 
     def reset(self) -> None:
@@ -191,6 +197,7 @@ class Predictor:
             # as published, points keep float64 until disks are drawn; Apple's mps has none
             precise = torch.float32 if self.device.type == "mps" else torch.float64
             points, labels = pad_clicks([to_crop(clicks, box, side)], self.device, precise)
+            known = (box, side, self.flip) in self._encoded
             inside = self._run(image, points, labels, previous)
             inside = _resize(inside, (box.bottom - box.top + 1, box.right - box.left + 1))
             probability = np.zeros((height, width), np.float32)
@@ -209,6 +216,7 @@ class Predictor:
             net_labels=labels,
             net_previous_mask=previous,
             disk_radius=self.model.config.disk_radius,
+            cached=known,
         )
 
     def _resized_crop(self, box: Box) -> Tensor:
@@ -220,18 +228,29 @@ class Predictor:
 
     def _run(self, image: Tensor, points: Tensor, labels: Tensor, previous: Tensor) -> Tensor:
         """Probability (1, 1, h, w); with `flip` the mirrored crop runs in the same batch."""
+        if self.flip:
+            mirrored = points.clone()
+            mirrored[..., 0] = image.shape[-1] - 1 - mirrored[..., 0]
+            image = torch.cat([image, image.flip(-1)])
+            points, labels = torch.cat([points, mirrored]), torch.cat([labels, labels])
+            previous = torch.cat([previous, previous.flip(-1)])
+        if self.model.config.fusion_block:
+            logits = self.model.decode(self._encode(image), points, labels, previous)
+        else:
+            logits = self.model(image, points, labels, previous)
         if not self.flip:
-            return torch.sigmoid(self.model(image, points, labels, previous))
-        mirrored = points.clone()
-        mirrored[..., 0] = image.shape[-1] - 1 - mirrored[..., 0]
-        logits = self.model(
-            torch.cat([image, image.flip(-1)]),
-            torch.cat([points, mirrored]),
-            torch.cat([labels, labels]),
-            torch.cat([previous, previous.flip(-1)]),
-        )
+            return torch.sigmoid(logits)
         # the published code averages the logits; averaging probabilities gives other numbers
         return torch.sigmoid(0.5 * (logits[:1] + logits[1:].flip(-1)))
+
+    def _encode(self, image: Tensor) -> ImageState:
+        """The part of the network that no click changes, computed once per crop (`_seen`)."""
+        key = (*self._seen[:2], self.flip)
+        state = self._encoded.pop(key, None) or self.model.encode_image(image)
+        self._encoded[key] = state
+        while len(self._encoded) > KEPT_CROPS:
+            del self._encoded[next(iter(self._encoded))]
+        return state
 
 
 def _resize(x: Tensor, size: int | tuple[int, int]) -> Tensor:

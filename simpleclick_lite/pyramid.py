@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 DESIGNS = ("simple", "single_scale", "parallel", "partial")
+IMAGE = -1  # a branch's source: the map of the image alone, just before clicks enter
 
 
 def _norm(channels: int) -> nn.GroupNorm:
@@ -72,13 +73,20 @@ class Pyramid(nn.Module):
             map, the two coarse ones from the middle of the backbone. The paper does not define
             'partial'; docs/differences.md names the other readings.
         depth: blocks of the backbone (which stages to read).
+        image_branches: so many branches, finest first, read the map `IMAGE` instead, so that no
+            click changes them (notebook 14).
 
     Raises:
         ValueError: an unknown design.
     """
 
     def __init__(
-        self, width: int, outs: Sequence[int], design: str = "simple", depth: int = 12
+        self,
+        width: int,
+        outs: Sequence[int],
+        design: str = "simple",
+        depth: int = 12,
+        image_branches: int = 0,
     ) -> None:
         super().__init__()
         if design not in DESIGNS:
@@ -94,17 +102,20 @@ class Pyramid(nn.Module):
             "parallel": quarters,
             "partial": [last, last, quarters[1], quarters[1]],
         }.get(design, [last] * 4)
-        self.multi_stage = any(source != last for source in self.sources)
+        self.sources[:image_branches] = [IMAGE] * image_branches
+        self.multi_stage = any(source not in (last, IMAGE) for source in self.sources)
 
-    def forward(self, stages: dict[int, Tensor]) -> list[Tensor]:
-        """Make the four maps.
+    def forward(
+        self, stages: dict[int, Tensor], start: int = 0, stop: int | None = None
+    ) -> list[Tensor]:
+        """Make the four maps, or some of them.
 
         Args:
-            stages: block index -> (B, C, h, w) map after that block; holds all of `sources`.
+            stages: block index -> (B, C, h, w) map after that block; holds what is read.
+            start, stop: only the branches start … stop-1.
 
         Returns:
             four maps, finest first: (B, outs[i], H_i, W_i) at strides p/4, p/2, p, 2p.
         """
-        return [
-            run(stages[source]) for run, source in zip(self.branches, self.sources, strict=True)
-        ]
+        runs = list(zip(self.branches, self.sources, strict=True))[start:stop]
+        return [run(stages[source]) for run, source in runs]

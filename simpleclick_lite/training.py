@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from .checkpoint import load_model, save_model
+from .checkpoint import load_model, move_clicks, save_model
 from .data.sampling import SamplingConfig, TrainingSamples, parse_mixture
 from .distillation import FeatureDistillation
 from .distributed import (
@@ -85,9 +85,12 @@ def make_model(config: TrainConfig) -> SimpleClick:
     Raises:
         InputError: unknown names, sizes that do not fit, weights that cannot be read.
     """
+    names = ("fusion_block", "image_branches", "clicks")
+    entry = {name: getattr(config, name) for name in names if getattr(config, name) is not None}
     if config.weights:
         path = None if config.weights == "shipped" else config.weights
-        return load_model(path, image_size=config.model_size)
+        model = load_model(path, image_size=config.model_size)
+        return move_clicks(model, config.seed, **entry) if entry else model
     if config.model not in MODEL_PRESETS:
         raise InputError(f"model {config.model!r} is not one of {', '.join(MODEL_PRESETS)}")
     shape = MODEL_PRESETS[config.model]
@@ -97,6 +100,7 @@ def make_model(config: TrainConfig) -> SimpleClick:
         pyramid=config.pyramid,
         pyramid_channels=config.pyramid_channels or shape.pyramid_channels,
         dropout=config.dropout,
+        **entry,
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)

@@ -24,6 +24,9 @@ class TrainConfig:
     weights: str | None = None  # start from: a folder, a .pth, a timm MAE name, or "shipped"
     model_size: int | None = None  # image side the positions are stored for; None: image_size
     dropout: float = 0.1  # in the head
+    fusion_block: int | None = None  # blocks that see the image alone; None: as the weights, or 0
+    image_branches: int | None = None  # branches of the pyramid without clicks; None: likewise
+    clicks: str | None = None  # dense (disks) | sparse (tokens); None: likewise
     freeze_backbone: bool = False  # train click embedding, pyramid and head alone
 
     # --- data

@@ -73,17 +73,16 @@ def stages_of(model: SimpleClick, *args: Tensor) -> dict[str, Tensor]:
     def keep(name):  # noqa: ANN001, ANN202
         return lambda module, args, output: kept.__setitem__(name, output)
 
-    def keep_embedding(module, args, output):  # noqa: ANN001, ANN202
-        kept["image_norm"], kept["click_map"] = args
-        kept["tokens_image"], kept["tokens_clicks"] = module.image(args[0]), module.clicks(args[1])
-        kept["tokens_sum"] = output
+    def keep_both(name, tokens):  # noqa: ANN001, ANN202
+        return lambda module, args, output: kept.update({name: args[0], tokens: output})
 
-    def keep_grid(module, args):  # noqa: ANN001, ANN202
-        kept["grid"] = args[1]
+    def keep_sum(module, args):  # noqa: ANN001, ANN202
+        kept["tokens_sum"], kept["grid"] = args[:2]
 
     hooks = [
-        model.embedding.register_forward_hook(keep_embedding),
-        model.backbone.register_forward_pre_hook(keep_grid),
+        model.embedding.image.register_forward_hook(keep_both("image_norm", "tokens_image")),
+        model.embedding.clicks.register_forward_hook(keep_both("click_map", "tokens_clicks")),
+        model.backbone.register_forward_pre_hook(keep_sum),
         model.backbone.register_forward_hook(keep("tokens_out")),
         model.pyramid.register_forward_hook(keep("pyramid")),
         model.head.fuse.register_forward_hook(keep("fused")),

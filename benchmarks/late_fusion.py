@@ -1,0 +1,249 @@
+"""Clicks that enter late: what a later click costs, and what it costs in accuracy.
+
+    python benchmarks/late_fusion.py latency [--models xtiny base] [--rounds 5]
+    python benchmarks/late_fusion.py crops [--clicks 10]
+    python benchmarks/late_fusion.py accuracy [--steps 400] [--only SETTING:SEED …]
+
+latency   CPU seconds of a click by the predictor, mirror averaging on, fp32, one thread, at 448
+          pixels; every setting answers in turn, in one process. The exact click is the same
+          package's k = 0. `changed crop` is a click for which nothing was known.
+crops     how often the robot's clicks on `photos` meet a crop that was seen before (shipped
+          weights): only there a later click is cheap.
+accuracy  a toy network of eight blocks, trained from random weights on drawn scenes, equal steps:
+          clicks enter after k blocks, or as tokens.
+
+Every finished run is written at once to simpleclick_lite/measured/late_fusion.json, which notebook
+14 draws; an interrupted call goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import statistics
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+
+from simpleclick_lite.checkpoint import load_model, move_clicks
+from simpleclick_lite.data.photos import open_photos, photo
+from simpleclick_lite.files import write_json
+from simpleclick_lite.measured import FOLDER, measured
+from simpleclick_lite.model import SimpleClick, build_model
+from simpleclick_lite.predictor import Predictor
+from simpleclick_lite.simulation import robot_click
+from simpleclick_lite.toy import toy_data, toy_model, toy_scores, toy_train
+
+NAME = "late_fusion"
+SIZE = 448  # pixels of the latency's input
+EXACT = "exact"
+# share of the blocks that see the image alone, branches of the pyramid that do
+SHARES: dict[str, tuple[float | None, int]] = {
+    EXACT: (0.0, 0),
+    "1/2": (0.5, 0),
+    "3/4": (0.75, 0),
+    "all but one": (None, 0),
+    "all": (1.0, 0),
+    "3/4, two branches cached": (0.75, 2),
+    "3/4, three branches cached": (0.75, 3),
+}
+TRAINED: dict[str, dict] = {
+    EXACT: {},
+    "1/2": {"fusion_block": 4},
+    "3/4": {"fusion_block": 6},
+    "all but one": {"fusion_block": 7},
+    "3/4, two branches cached": {"fusion_block": 6, "image_branches": 2},
+    "sparse": {"clicks": "sparse"},
+}
+SEEDS = {EXACT: (0, 1, 2), "3/4": (0, 1, 2)}  # the others have one
+SCENES, HELD_OUT, TOY_SIZE = 1000, 200, 48
+
+
+def blocks_of(share: float | None, depth: int) -> int:
+    """How many blocks a share is; None is all but one."""
+    return depth - 1 if share is None else round(share * depth)
+
+
+@contextmanager
+def stopwatch(model: SimpleClick):
+    """CPU milliseconds inside backbone (after the clicks), pyramid and head of a click."""
+    spent = dict.fromkeys(("backbone", "pyramid", "head"), 0.0)
+    started: dict[str, float] = {}
+    hooks = []
+    for name in spent:
+        part = getattr(model, name)
+
+        def before(*_, name=name):  # noqa: ANN002, ANN001, ANN202
+            started[name] = time.process_time()
+
+        def after(*_, name=name):  # noqa: ANN002, ANN001, ANN202
+            spent[name] += 1000 * (time.process_time() - started[name])
+
+        hooks += [part.register_forward_pre_hook(before), part.register_forward_hook(after)]
+    yield spent
+    for hook in hooks:
+        hook.remove()
+
+
+def clicks_on(side: int, count: int) -> list[tuple[float, float]]:
+    """Places of clicks in a picture of this side."""
+    return np.random.default_rng(0).uniform(0, side - 1, (count, 2)).tolist()
+
+
+def latency(name: str, rounds: int) -> dict:
+    """Medians of alternating clicks, and the ratio to the exact one in the same round."""
+    image = cv2.resize(photo("coffee"), (SIZE, SIZE), interpolation=cv2.INTER_AREA)
+    torch.manual_seed(0)
+    exact = build_model(name, SIZE)
+    predictors = {}
+    for setting, (share, branches) in SHARES.items():
+        k = blocks_of(share, exact.config.depth)
+        model = move_clicks(exact, fusion_block=k, image_branches=branches)
+        predictors[setting] = Predictor(model, "cpu", crop=False)
+    clicks = clicks_on(SIZE, rounds + 2)
+    later: dict[str, list[float]] = {setting: [] for setting in predictors}
+    parts: dict[str, list[dict[str, float]]] = {setting: [] for setting in predictors}
+    changed = []
+    for predictor in predictors.values():
+        predictor.set_image(image)
+        predictor.predict(clicks[:1])  # warms up, and the crop is known from now on
+    for count in range(2, rounds + 2):
+        for setting, predictor in predictors.items():
+            with stopwatch(predictor.model) as spent:
+                start = time.process_time()
+                answer = predictor.predict(clicks[:count])
+                later[setting].append(1000 * (time.process_time() - start))
+            assert answer.cached == (setting != EXACT)
+            parts[setting].append(spent)
+        predictor = predictors["3/4"]
+        predictor._encoded.clear()  # as if the crop had moved
+        start = time.process_time()
+        predictor.continue_from(predictor._start, predictor.state.clicks)
+        changed.append(1000 * (time.process_time() - start))
+    rows = {}
+    for setting, values in later.items():
+        rows[setting] = _row(values, later[EXACT]) | {
+            "fusion_block": predictors[setting].model.config.fusion_block,
+            "image_branches": predictors[setting].model.config.image_branches,
+            "parts_ms": {
+                part: round(statistics.median(p[part] for p in parts[setting]), 1)
+                for part in ("backbone", "pyramid", "head")
+            },
+        }
+    return {"rounds": rounds, "later_click": rows, "changed_crop_3/4": _row(changed, later[EXACT])}
+
+
+def _row(values: list[float], exact: list[float]) -> dict:
+    ratios = [a / b for a, b in zip(values, exact, strict=True)]
+    return {
+        "ms": round(statistics.median(values), 1),
+        "ms_range": [round(min(values), 1), round(max(values), 1)],
+        "ratio": round(statistics.median(ratios), 3),
+        "ratio_range": [round(min(ratios), 3), round(max(ratios), 3)],
+    }
+
+
+def crops(clicks: int) -> dict:
+    """Share of the robot's clicks, first ones apart, whose crop the predictor still has."""
+    predictor = Predictor(move_clicks(load_model(), fusion_block=1), "cpu", flip=False)
+    seen: list[list[bool]] = []
+    for sample in open_photos():
+        predictor.set_image(sample.image)
+        mask, given, cached = np.zeros(sample.mask.shape, bool), [], []
+        for _ in range(clicks):
+            given.append(robot_click(mask, sample.mask, given))
+            answer = predictor.predict(
+                [(c.x, c.y) for c in given], [int(c.positive) for c in given]
+            )
+            mask = answer.mask
+            cached.append(answer.cached)
+        seen.append(cached)
+    shares = np.array(seen).mean(0)
+    return {
+        "command": f"python benchmarks/late_fusion.py crops --clicks {clicks}",
+        "data": f"photos, {len(seen)} objects, robot",
+        "share_by_click": [round(float(share), 3) for share in shares],
+        "share_of_later_clicks": round(float(shares[1:].mean()), 3),
+    }
+
+
+def accuracy(setting: str, seed: int, steps: int) -> dict:
+    """Train one toy network and let the robot click on held-out scenes."""
+    data, held_out = toy_data(SCENES, TOY_SIZE), toy_data(HELD_OUT, TOY_SIZE, split="val")
+    model = toy_model(seed, depth=8, image_size=TOY_SIZE, **TRAINED[setting])
+    start = time.process_time()
+    losses = toy_train(model, data, steps, seed=seed)
+    return {
+        "miou": [round(score, 4) for score in toy_scores(model, held_out, 5)],
+        "last_loss": round(float(np.mean(losses[-50:])), 4),
+        "cpu_seconds": round(time.process_time() - start, 1),
+    }
+
+
+def main() -> None:
+    """Measure what is asked for and missing; write after every piece."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("part", choices=["latency", "crops", "accuracy"])
+    parser.add_argument("--models", nargs="+", default=["xtiny", "base"])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--clicks", type=int, default=10)
+    parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--only", nargs="+", help="setting:seed of accuracy")
+    parser.add_argument("--folder", type=Path, default=FOLDER)
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    path = args.folder / f"{NAME}.json"
+
+    def store(*keys: str, value: object) -> None:
+        """Read again before writing: another part may have been measured meanwhile."""
+        result = measured(NAME, args.folder) if path.is_file() else {}
+        result["machine"] = f"2 CPU cores, 1 thread, {platform.machine()}"
+        result["torch"] = torch.__version__
+        place = result
+        for key in keys[:-1]:
+            place = place.setdefault(key, {})
+        place[keys[-1]] = value
+        write_json(path, result)
+        print(*keys, value, flush=True)
+
+    if args.part == "latency":
+        for name in args.models:
+            found = latency(name, args.rounds)
+            command = f"python benchmarks/late_fusion.py latency --models {name}"
+            found["command"] = f"{command} --rounds {args.rounds}"
+            store("latency", f"{name}-{SIZE}", value=found)
+    elif args.part == "crops":
+        store("crops", value=crops(args.clicks))
+    else:
+        about = {
+            "command": f"python benchmarks/late_fusion.py accuracy --steps {args.steps}",
+            "data": f"{SCENES} drawn scenes of {TOY_SIZE} pixels, scored on {HELD_OUT} others",
+            "network": "toy, 8 blocks of width 64, patches of 8, from random weights",
+            "steps": args.steps,
+            "batch_size": 16,
+        }
+        # setting after setting within a seed, so that an interrupted grid can still be compared
+        runs = [(name, seed) for seed in range(3) for name in TRAINED]
+        runs = [(name, seed) for name, seed in runs if seed in SEEDS.get(name, (0,))]
+        for name, seed in runs:
+            if args.only and f"{name}:{seed}" not in args.only:
+                continue
+            done = measured(NAME, args.folder) if path.is_file() else {}
+            known = done.get("accuracy", {})
+            if known.get("steps", args.steps) != args.steps:
+                parser.error(f"{path} holds runs of {known['steps']} steps; delete them first")
+            if str(seed) in known.get("results", {}).get(name, {}):
+                continue
+            found = accuracy(name, seed, args.steps)
+            for key, value in about.items():
+                store("accuracy", key, value=value)
+            store("accuracy", "results", name, str(seed), value=found)
+
+
+if __name__ == "__main__":
+    main()
