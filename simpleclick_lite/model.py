@@ -144,7 +144,15 @@ class SimpleClick(
         labels: Tensor,
         previous_mask: Tensor | None = None,
     ) -> Tensor:
-        """The part of `forward` that clicks change; arguments and result as there."""
+        """The part of `forward` that clicks change.
+
+        Args:
+            state: of `encode_image`.
+            points, labels, previous_mask: as in `forward`.
+
+        Returns:
+            (B, 1, H, W) logits.
+        """
         height, width = state.size
         if previous_mask is None or not self.config.previous_mask:
             previous_mask = state.tokens.new_zeros(len(points), 1, height, width)

@@ -187,7 +187,7 @@ def test_a_saved_model_comes_back(change, tmp_path):
     model = _tiny(**change)
     save_model(model, tmp_path / "ours")
     model.save_pretrained(tmp_path / "hub")
-    stored = json.loads((tmp_path / "ours" / "config.json").read_text())["config"]
+    stored = json.loads((tmp_path / "ours" / "config.json").read_text(encoding="utf-8"))["config"]
     # older versions know only what they had, and read whatever they can run
     assert set(stored) & set(LATER_FIELDS) == set(change)
     for again in (
@@ -203,7 +203,7 @@ def test_a_saved_model_comes_back(change, tmp_path):
 def test_configurations_from_before_still_load(tmp_path):
     save_model(_tiny(), tmp_path)
     path = tmp_path / "config.json"
-    data = json.loads(path.read_text())
+    data = json.loads(path.read_text(encoding="utf-8"))
     assert "fusion_block" not in data["config"]
     assert load_model(tmp_path).config == TINY
     assert set(config_to_dict(TINY)).isdisjoint(LATER_FIELDS)
