@@ -73,6 +73,32 @@ def _add_predictor(parser: argparse.ArgumentParser) -> None:
     _flag(parser, "crop", "follow the object with a crop")
 
 
+def _add_class(course: argparse.ArgumentParser) -> None:
+    """The options of `course` that run it for a class."""
+    course.add_argument(
+        "--students", type=_positive, metavar="N", help="run it for a class of N, each her own seed"
+    )
+    course.add_argument(
+        "--parameters",
+        type=Path,
+        metavar="FILE",
+        help="names, parameters and notebooks of the students: .csv, a line each, or .json",
+    )
+    course.add_argument(
+        "--at-once",
+        type=_positive,
+        metavar="K",
+        help="a class's notebooks that run side by side (default: the number of processors)",
+    )
+    course.add_argument(
+        "--time-limit",
+        type=_positive,
+        default=1800,
+        metavar="SECONDS",
+        help="after which a class's notebook is stopped and counts as failed (default: 1800)",
+    )
+
+
 def _add_data(parser: argparse.ArgumentParser) -> None:
     """The options that say which samples to open."""
     parser.add_argument("--root", type=Path, metavar="DIR", help="the data set's folder")
@@ -203,6 +229,7 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="NAME=VALUE",
         help="a value for the notebooks' parameters cell",
     )
+    _add_class(course)
     return parser
 
 

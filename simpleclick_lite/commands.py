@@ -239,12 +239,32 @@ def course(args: argparse.Namespace) -> int:
     """`course`: exit code 1 if a notebook failed."""
     from .course import find_notebooks, run_course, summary
 
+    if args.students is None and args.parameters is not None:
+        raise InputError("--parameters is for a class: give --students N, too")
     folder = find_notebooks()
+    if args.students is not None:
+        return _class(args, folder)
     out = args.out or folder.parent / "runs" / "course"
     runs = run_course(out, args.names, dict(args.parameter), folder=folder)
     print("\n" + summary(runs))
     print(f"\nopen {_short(out / 'index.html')} in a browser")
     return 1 if any(run.error for run in runs) else 0
+
+
+def _class(args: argparse.Namespace, folder: Path) -> int:
+    """`course --students N`: every student's notebooks, and a table of all results."""
+    from .classroom import TABLE, run_class, tasks_of, write_pages
+    from .students import make_class
+
+    out = args.out or folder.parent / "runs" / "class"
+    students = make_class(args.students, args.parameters)
+    tasks = tasks_of(students, out, args.names, folder, dict(args.parameter))
+    records = run_class(tasks, out, args.at_once, args.time_limit)
+    write_pages(tasks)
+    failed = sum(record["error"] is not None for record in records)
+    print(f"\n{len(records)} notebooks of {len(students)} students, {failed or 'none'} failed")
+    print(f"the results are in {_short(out / TABLE)}")
+    return 1 if failed else 0
 
 
 def _short(path: Path) -> Path:

@@ -184,15 +184,21 @@ def run_course(
     runs: list[NotebookRun] = []
     for index, path in enumerate(chosen, start=1):
         print(f"[{index:2}/{len(chosen)}] {path.stem} ...", flush=True)
-        run = _run_one(path, out, parameters)
+        run = run_notebook(path, out, parameters)
         runs.append(run)
         print(f"        {run.error or 'ok'} ({run.seconds:.1f} s)", flush=True)
         write_index(out, runs)
     return runs
 
 
-def _run_one(path: Path, out: Path, parameters: Mapping[str, Any] | None) -> NotebookRun:
-    """Execute one notebook into `out`; a failure becomes one line."""
+def run_notebook(path: Path, out: Path, parameters: Mapping[str, Any] | None) -> NotebookRun:
+    """Execute one notebook into `out`, with its page; a failure becomes one line.
+
+    Args:
+        path: the notebook.
+        out: folder of the executed copy and the page; its code runs in out/files/NAME.
+        parameters: values for its parameters cell; an unknown name is an InputError.
+    """
     from nbclient.exceptions import CellTimeoutError, DeadKernelError
     from papermill.exceptions import PapermillExecutionError
 
