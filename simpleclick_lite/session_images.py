@@ -15,7 +15,7 @@ import numpy as np
 
 from .answers import Answers
 from .errors import InputError
-from .files import read_image, to_rgb8
+from .files import read_image, read_labels, to_rgb8
 from .pages import Page, Pages
 from .pictures import open_pictures, unique_names
 from .predictor import Predictor
@@ -147,3 +147,13 @@ def decode(name: str, data: bytes, read: Callable[[Path], np.ndarray] = read_ima
             return read(path)
         except InputError as error:
             raise InputError(str(error).replace(str(path), name)) from error
+
+
+def read_object(path: Path) -> np.ndarray:
+    """A mask from elsewhere, (H, W) bool: all that is not 0, or bright in a JPEG (never exact).
+
+    Raises:
+        InputError: missing or broken file, or a file with real colors.
+    """
+    lossy = path.suffix.lower() in (".jpg", ".jpeg")
+    return read_labels(path) > (127 if lossy else 0)

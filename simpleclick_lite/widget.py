@@ -20,13 +20,13 @@ import ipywidgets as w
 import numpy as np
 
 from .errors import InputError
-from .files import read_mask
 from .overlay import MODES, View
 from .predictor import Predictor
 from .session import ClickSession
-from .session_images import decode
+from .session_images import decode, read_object
 from .widget_canvas import PhotoCanvas
 from .widget_events import KEYS, connect
+from .widget_files import Files
 from .widget_parts import ADD, MOVE, REMOVE, arrange, make_parts
 from .widget_screen import Screen
 from .widget_worker import Worker
@@ -101,7 +101,7 @@ class ClickTool(w.VBox):
         self._prepared: int | None = None
         self._worker = Worker(self._work, self._screen.fail, background=not self.session.strict)
         self.connection = connect(self.canvas, self)
-        helpers = [] if self.connection.keys is None else [self.connection.keys]
+        helpers = [] if self.connection.script is None else [self.connection.script]
         super().__init__(arrange(self.parts, self.canvas, helpers))
         self.add_class("click-tool")
         self._connect_parts()
@@ -142,14 +142,13 @@ class ClickTool(w.VBox):
         self._dragged = None
 
     @_guarded
-    def wheel(self, x: float | None, y: float | None, delta: float) -> None:
-        """Zoom around the mouse."""
-        self._screen.look(self._photo.view.zoomed(1.25 if delta < 0 else 0.8, x, y))
-
-    @_guarded
-    def pinch(self, factor: float, x: float, y: float, dx: float, dy: float) -> None:
-        """Zoom and move with two fingers."""
-        self._screen.look(self._photo.view.zoomed(factor, x, y).moved(dx, dy))
+    def move(self, scale: float, x: float, y: float) -> None:
+        """Zoom and push: what was at p is then at scale * p + (x, y), as far as the edges allow."""
+        view = self._photo.view
+        if abs(scale - 1) < 1e-6:
+            self._screen.look(view.moved(x, y))
+        else:  # the place that stays where it is, so that a limit of the zoom moves nothing
+            self._screen.look(view.zoomed(scale, x / (1 - scale), y / (1 - scale)))
 
     def key(self, name: str, shift: bool = False) -> None:
         """Do what a key stands for, see `widget_events.KEYS`."""
@@ -284,15 +283,22 @@ class ClickTool(w.VBox):
             self._show_image()
 
     @_guarded
-    def _add_images(self, change: dict[str, Any]) -> None:
-        for name, data in _uploaded(self.parts.upload):
-            self.session.add_image(name, data)
+    def _add_images(self, files: Files) -> None:
+        troubles = []
+        for name, data in files:
+            try:
+                self.session.add_image(name, data)
+            except InputError as error:  # the other files are still wanted
+                troubles.append(str(error))
+        if len(troubles) < len(files):
             self._show_image()
+        if troubles:
+            raise InputError("; ".join(troubles))
 
     @_guarded
-    def _import_mask(self, change: dict[str, Any]) -> None:
-        for name, data in _uploaded(self.parts.import_mask):
-            self.session.start_from(decode(name, data, read_mask) > 0)
+    def _import_mask(self, files: Files) -> None:
+        for name, data in files:
+            self.session.start_from(decode(name, data, read_object))
             self._changed(f"object starts from {name}")
 
     @_guarded
@@ -320,14 +326,18 @@ class ClickTool(w.VBox):
             (p.images, self._choose_image),
             (p.name, self._rename),
             (p.color, self._recolor),
-            (p.upload, self._add_images),
-            (p.import_mask, self._import_mask),
         ):
             part.observe(self._by_the_user(action), "value")
+        p.sign.observe(self._show_sign, "value")
         for part in (p.view, p.opacity, p.network, p.help):
             part.observe(self._by_the_user(lambda _: self._screen.refresh()), "value")
+        p.upload.on_files, p.import_mask.on_files = self._add_images, self._import_mask
         self._screen.on_select = self.select
         self._photo.on_ready(self._screen.redraw)
+
+    def _show_sign(self, change: dict[str, Any]) -> None:
+        """The page takes its cursor, and what a drag does, from this class."""
+        (self.add_class if change["new"] == MOVE else self.remove_class)("click-moving")
 
     def _by_the_user(self, action: Callable) -> Callable[[dict[str, Any]], None]:
         """The action, but not for changes that the tool makes itself to show what is the case."""
@@ -357,14 +367,3 @@ class ClickTool(w.VBox):
         self._screen.refresh()
         self.session.save()  # after the mask is on the screen
         return True
-
-
-def _uploaded(part: w.FileUpload) -> list[tuple[str, bytes]]:
-    """Names and contents of new files, with ipywidgets 8 and 7; the widget is emptied."""
-    if isinstance(part.value, dict):  # ipywidgets 7
-        files = [(name, bytes(item["content"])) for name, item in part.value.items()]
-        part.metadata, part.data, part._counter = [], [], 0
-    else:
-        files = [(item["name"], bytes(item["content"])) for item in part.value]
-        part.value = ()
-    return files

@@ -58,7 +58,8 @@ class PhotoCanvas:
         self.widget.add_class("click-canvas")
         self.view = View.whole((most[1], most[0]), most)
         self._stored = Canvas(width=1, height=1)  # the photograph, never shown itself
-        self._images: deque[Image] = deque()  # the browser may still be reading the last ones
+        self._images: deque[Image] = deque()
+        self._photo: Image | None = None
         self._full: np.ndarray | None = None
 
     def set_image(self, image: np.ndarray) -> None:
@@ -73,9 +74,9 @@ class PhotoCanvas:
         if shrink < 1:
             size = [max(round(v * shrink), 1) for v in (image.shape[1], image.shape[0])]
             image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-        self._images.append(Image(value=png(image), format="png"))
-        if len(self._images) > 16:
-            self._images.popleft().close()
+        if self._photo is not None:
+            self._retire(self._photo)
+        self._photo = Image(value=png(image), format="png")
         with _drawing:
             self._stored.width, self._stored.height = image.shape[1], image.shape[0]
             self.widget.width, self.widget.height = self.view.width, self.view.height
@@ -89,9 +90,15 @@ class PhotoCanvas:
 
     def store(self) -> None:
         """Send the photograph to the canvas that keeps it; needed again in a reloaded page."""
-        if self._images:
+        if self._photo is not None:
             with one_message():
-                self._stored.draw_image(self._images[-1], 0, 0)
+                self._stored.draw_image(self._photo, 0, 0)
+
+    def _retire(self, image: Image) -> None:
+        """Give a picture back when the browser has surely read it."""
+        self._images.append(image)
+        if len(self._images) > 16:
+            self._images.popleft().close()
 
     def draw_photo(self) -> None:
         """Draw the visible part of the photograph on layer 0."""
@@ -105,7 +112,9 @@ class PhotoCanvas:
         with one_message():
             layer.clear()
             if patch is not None:
-                layer.put_image_data(opaque(patch), 0, 0)
+                shown = Image(value=png(patch), format="png")
+                layer.draw_image(shown, 0, 0)
+                self._retire(shown)
                 return
             layer.image_smoothing_enabled = view.scale < 3
             x, y = -view.left * view.scale, -view.top * view.scale
@@ -179,11 +188,6 @@ class PhotoCanvas:
             layer.stroke_style, layer.line_width = color, width
             for dx, dy in ((1, 0), (-1, 0), (0, 1), (0, -1)):
                 layer.stroke_line(x + 4 * dx, y + 4 * dy, x + 16 * dx, y + 16 * dy)
-
-
-def opaque(image: np.ndarray) -> np.ndarray:
-    """(H, W, 3) RGB as (H, W, 4) RGBA, which ipycanvas sends without loss."""
-    return np.dstack([image, np.full(image.shape[:2], 255, np.uint8)])
 
 
 def png(image: np.ndarray) -> bytes:

@@ -1,10 +1,12 @@
 """Mouse, touch and keyboard of the click tool, as a few plain calls.
 
 Explained in notebooks/13_click_tool.ipynb. Which button was pressed only ipyevents knows, so it is
-the one source of presses where it is installed, and ipycanvas otherwise. Keys are caught by a few
-lines of JavaScript through anywidget: only those that mean something here, so that the browser's
-own shortcuts work, and those that mean nothing do not reach JupyterLab's command mode. Without
-anywidget the keys come from the canvas while it has the focus.
+the one source of presses where it is installed, and ipycanvas otherwise. Keys, wheel and drags are
+caught by a script in the page (widget_hands.js, through anywidget). Of the keys it takes only those
+that mean something here, so that the browser's own shortcuts work, and those that mean nothing do
+not reach JupyterLab's command mode. Of a drag it sends the sum of what has happened since the last
+message was drawn, so that a slow machine does not lag behind the hand. Without anywidget all this
+comes from the canvas, event by event.
 """
 
 from __future__ import annotations
@@ -51,7 +53,10 @@ TAP_SLACK = 12  # a finger that moves so many canvas pixels does not click
 
 
 class Hands(Protocol):
-    """What the events are turned into; all places are canvas pixels."""
+    """What the events are turned into; all places are canvas pixels.
+
+    `move` takes the photograph's place p to scale * p + (x, y).
+    """
 
     def press(self, x: float, y: float, button: int = 0, shift: bool = False) -> None: ...
 
@@ -59,9 +64,7 @@ class Hands(Protocol):
 
     def release(self) -> None: ...
 
-    def wheel(self, x: float | None, y: float | None, delta: float) -> None: ...
-
-    def pinch(self, factor: float, x: float, y: float, dx: float, dy: float) -> None: ...
+    def move(self, scale: float, x: float, y: float) -> None: ...
 
     def key(self, name: str, shift: bool = False) -> None: ...
 
@@ -72,12 +75,13 @@ class Connection:
 
     Attributes:
         mouse: what reports presses: ipyevents' `Event`, or the canvas itself.
-        keys: what reports keys and must be shown for that (it has no size), or None.
+        script: what reports keys, wheel and drags and must be shown for that (it has no size), or
+            None.
         disconnect: ends it.
     """
 
     mouse: Widget
-    keys: Widget | None
+    script: Widget | None
     disconnect: Callable[[], None]
 
 
@@ -90,19 +94,18 @@ def connect(canvas: MultiCanvas, hands: Hands) -> Connection:
         (canvas.on_touch_end, touch.end),
         (canvas.on_touch_cancel, touch.cancel),
         (canvas.on_mouse_move, hands.drag),
+        # of the same source as the moves, so that they arrive in order
+        (canvas.on_mouse_up, lambda x, y: hands.release()),
+        (canvas.on_mouse_out, lambda x, y: hands.release()),
+        (canvas.on_mouse_wheel, partial(_wheel, canvas, hands)),
     ]
     mouse = _mouse_events(canvas)
     if mouse is not None:
         handlers.append((mouse.on_dom_event, partial(_dom_event, canvas, hands)))
     else:
-        handlers += [
-            (canvas.on_mouse_down, lambda x, y: hands.press(x, y)),
-            (canvas.on_mouse_up, lambda x, y: hands.release()),
-            (canvas.on_mouse_out, lambda x, y: hands.release()),
-            (canvas.on_mouse_wheel, lambda dx, dy: hands.wheel(None, None, dy)),
-        ]
-    keys = _key_catcher(hands)
-    if keys is None:
+        handlers.append((canvas.on_mouse_down, lambda x, y: hands.press(x, y)))
+    script = _page_script(hands)
+    if script is None:
         handlers.append((canvas.on_key_down, partial(_canvas_key, hands)))
     for register, handler in handlers:
         register(handler)
@@ -110,10 +113,10 @@ def connect(canvas: MultiCanvas, hands: Hands) -> Connection:
     def disconnect() -> None:
         for register, handler in handlers:
             register(handler, remove=True)
-        if keys is not None:
-            keys.close()
+        if script is not None:
+            script.close()
 
-    return Connection(canvas if mouse is None else mouse, keys, disconnect)
+    return Connection(canvas if mouse is None else mouse, script, disconnect)
 
 
 def _mouse_events(canvas: MultiCanvas) -> Widget | None:
@@ -122,18 +125,21 @@ def _mouse_events(canvas: MultiCanvas) -> Widget | None:
         from ipyevents import Event
     except ImportError:
         return None
-    watched = ["mousedown", "mouseup", "mouseleave", "contextmenu", "wheel"]
+    watched = ["mousedown", "contextmenu"]
     return Event(source=canvas, watched_events=watched, prevent_default_action=True)
 
 
 def _dom_event(canvas: MultiCanvas, hands: Hands, event: dict[str, Any]) -> None:
-    kind = event["type"]
-    if kind == "mousedown":
-        hands.press(*_place(event, canvas), event["button"], event["shiftKey"])
-    elif kind in ("mouseup", "mouseleave"):
-        hands.release()
-    elif kind == "wheel":
-        hands.wheel(*_place(event, canvas), event["deltaY"])
+    if event["type"] == "mousedown":
+        # on a Mac, Ctrl with the left button is a right click
+        modified = event["shiftKey"] or event.get("ctrlKey", False)
+        hands.press(*_place(event, canvas), event["button"], modified)
+
+
+def _wheel(canvas: MultiCanvas, hands: Hands, dx: float, dy: float) -> None:
+    """Zoom around the centre: ipycanvas does not say where the mouse is."""
+    scale = 1.25 ** -min(max(dy / 100, -1), 1)
+    hands.move(scale, *((1 - scale) * side / 2 for side in (canvas.width, canvas.height)))
 
 
 def _place(event: dict[str, Any], canvas: MultiCanvas) -> tuple[float, float]:
@@ -159,8 +165,8 @@ class _Touch:
     def move(self, touches: list[tuple[float, float]]) -> None:
         if len(touches) == 2 == len(self.last):
             before, now = _pair(self.last), _pair(touches)
-            factor = now[2] / max(before[2], 1)
-            self.hands.pinch(factor, now[0], now[1], now[0] - before[0], now[1] - before[1])
+            scale = now[2] / max(before[2], 1)
+            self.hands.move(scale, now[0] - scale * before[0], now[1] - scale * before[1])
         elif len(touches) == 1 and (
             self.first is None or math.dist(self.first, touches[0]) > TAP_SLACK
         ):
@@ -192,18 +198,29 @@ def _canvas_key(hands: Hands, key: str, shift: bool, ctrl: bool, meta: bool) -> 
     hands.key(key, shift)
 
 
-def _key_catcher(hands: Hands) -> Widget | None:
-    """The widget that catches keys for the element of class `click-tool` around it, or None."""
+def _page_script(hands: Hands) -> Widget | None:
+    """The script for the element of class `click-tool` around it; None without anywidget."""
     try:
         import anywidget
         import traitlets
     except ImportError:
         return None
 
-    class KeyCatcher(anywidget.AnyWidget):
-        _esm = Path(__file__).with_name("widget_keys.js")
+    class PageScript(anywidget.AnyWidget):
+        _esm = Path(__file__).with_name("widget_hands.js")
         shortcuts = traitlets.List(traitlets.Unicode()).tag(sync=True)
 
-    catcher = KeyCatcher(shortcuts=[*KEYS])
-    catcher.on_msg(lambda _, message, __: hands.key(str(message["key"]), bool(message["shift"])))
-    return catcher
+    script = PageScript(shortcuts=[*KEYS])
+
+    def hear(_: Widget, message: dict[str, Any], __: list) -> None:
+        if "key" in message:
+            hands.key(str(message["key"]), bool(message["shift"]))
+            return
+        try:
+            if "move" in message:
+                hands.move(*(float(v) for v in message["move"]))
+        finally:
+            script.send({"done": True})  # the page may send the next movement
+
+    script.on_msg(hear)
+    return script

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import ipywidgets as w
 
 from .overlay import MODES
+from .widget_files import FileButton
 
 ADD, REMOVE, MOVE = "+ add", "− remove", "✥ move"
 
@@ -19,6 +20,7 @@ STYLE = """<style>
 .click-tool:focus .click-canvas { box-shadow: 0 0 0 2px #2f8fff; }
 .click-tool canvas.click-canvas, .click-tool .click-canvas canvas
   { height: auto !important; max-width: 100%; cursor: crosshair; touch-action: none; }
+.click-moving canvas.click-canvas { cursor: grab !important; }
 .click-tool .click-status, .click-tool .click-status .widget-html-content { line-height: 1.4; }
 .click-tool .click-error { color: #b00020; font-weight: bold; }
 .click-tool kbd { border: 1px solid #aaa; border-radius: 3px; padding: 0 4px; }
@@ -81,8 +83,8 @@ def make_parts() -> SimpleNamespace:
         previous_image=button("◀", "previous image (P)"),
         next_image=button("▶", "next image (N)"),
         images=w.Dropdown(layout=w.Layout(width="150px")),
-        upload=w.FileUpload(accept="image/*", multiple=True, description="Add images"),
-        import_mask=w.FileUpload(accept="image/*", multiple=False, description="Import mask"),
+        upload=FileButton("Add images …", "photographs from your computer", multiple=True),
+        import_mask=FileButton("Import mask …", "the object starts from a mask file", False),
         objects=w.VBox(layout=w.Layout(max_height="260px", overflow="auto")),
         new_object=button("New object", "the next click begins a new object"),
         delete=button("Delete", "remove this object (Delete)"),
@@ -108,7 +110,7 @@ def arrange(parts: SimpleNamespace, canvas: w.Widget, helpers: list[w.Widget]) -
             row(p.previous_image, p.images, p.next_image),
             p.objects,
             row(p.new_object, p.delete, p.name, p.color),
-            row(p.upload, p.import_mask),
+            row(p.upload.widget, p.import_mask.widget),
         ],
         layout=w.Layout(min_width="230px", flex="1 1 230px", max_width="320px"),
     )

@@ -72,7 +72,7 @@ def test_left_adds_right_and_shift_remove(tool):
 
 def test_without_ipyevents_the_toggle_says_what_a_click_does(plain_tool):
     tool = plain_tool
-    assert tool.connection.mouse is tool.canvas and tool.connection.keys is None
+    assert tool.connection.mouse is tool.canvas and tool.connection.script is None
     send(tool.canvas, "mouse_down", x=100.7, y=80.2)
     tool.parts.sign.value = "− remove"
     send(tool.canvas, "mouse_down", x=110, y=80)
@@ -114,6 +114,50 @@ def test_a_finger_that_is_lifted_clicks_and_one_that_moves_does_not(plain_tool):
     assert plain_tool._photo.view.scale == pytest.approx(2 * before.scale)
 
 
+def test_the_page_zooms_and_pushes_and_is_told_when_it_may_send_more(tool):
+    script, sent = tool.connection.script, []
+    script.send = sent.append
+    before = tool._photo.view
+    script._handle_custom_msg({"move": [1.25, -25, -50]}, [])
+    view = tool._photo.view
+    assert view.scale == pytest.approx(1.25 * before.scale)
+    assert view.to_image(100, 200) == before.to_image(100, 200)  # 100 = 1.25 * 100 - 25
+    script._handle_custom_msg({"move": [1, -30, 20]}, [])
+    assert tool._photo.view == view.moved(-30, 20)
+    for _ in range(40):  # far beyond the largest scale: the place under the mouse stays
+        script._handle_custom_msg({"move": [1.25, -25, -50]}, [])
+    assert tool._photo.view.to_image(100, 200) == view.moved(-30, 20).to_image(100, 200)
+    script._handle_custom_msg({}, [])
+    assert len(sent) == 43
+    tool.parts.sign.value = "✥ move"
+    assert "click-moving" in tool._dom_classes
+    tool.parts.sign.value = "+ add"
+    assert "click-moving" not in tool._dom_classes
+
+
+def test_ctrl_click_is_the_right_click_of_a_mac(tool):
+    send(
+        tool.connection.mouse, "mousedown", type="mousedown", button=0, shiftKey=False,
+        ctrlKey=True, clientX=10, clientY=10, boundingRectLeft=0, boundingRectTop=0,
+        boundingRectWidth=640, boundingRectHeight=480,
+    )  # fmt: skip
+    assert clicks(tool) == [(10, 10, False)]
+
+
+def test_a_drag_without_the_page_script(plain_tool):
+    tool = plain_tool
+    tool.zoom_in()
+    tool.parts.sign.value = "✥ move"
+    before = tool._photo.view
+    send(tool.canvas, "mouse_down", x=100, y=100)
+    send(tool.canvas, "mouse_move", x=80, y=110)
+    send(tool.canvas, "mouse_up", x=80, y=110)
+    send(tool.canvas, "mouse_move", x=10, y=10)
+    assert tool._photo.view == before.moved(-20, 10) != before and clicks(tool) == []
+    send(tool.canvas, "mouse_wheel", x=0, y=-100)
+    assert tool._photo.view.scale == pytest.approx(1.25 * before.scale)
+
+
 def test_every_key_has_an_action_and_every_button_does_something(tmp_path):
     from simpleclick_lite.widget_events import KEYS
 
@@ -128,9 +172,9 @@ def test_every_key_has_an_action_and_every_button_does_something(tmp_path):
 
 
 def test_a_session_by_keyboard_alone(tool):
-    keys = tool.connection.keys
-    assert keys is not None
-    press = lambda key, shift=False: keys._handle_custom_msg({"key": key, "shift": shift}, [])  # noqa: E731
+    script = tool.connection.script
+    assert script is not None
+    press = lambda key, shift=False: script._handle_custom_msg({"key": key, "shift": shift}, [])  # noqa: E731
     press(" ")
     for _ in range(3):
         press("ArrowRight")
@@ -253,24 +297,54 @@ def test_the_robot_button_appears_where_the_truth_is_known(tool, tmp_path):
     assert "IoU 0." in known.parts.status.value
 
 
-def upload(part, name: str, content: bytes) -> None:
-    """What the browser does when the user has chosen a file, with ipywidgets 8 and 7."""
-    item = {"name": name, "type": "image/png", "size": len(content)}
-    if isinstance(part.value, dict):
-        part.metadata, part.data = [item], [content]
-        part._counter += 1
+def upload(part, *files: tuple[str, bytes]) -> None:
+    """What the browser does when the user has chosen files, with and without anywidget."""
+    if hasattr(part.widget, "_esm"):
+        hear = part.widget._handle_custom_msg
+        for name, content in files:
+            hear({"name": name}, [])
+            for start in range(0, len(content), 100):
+                hear({}, [memoryview(content[start : start + 100])])
+        hear({"done": True}, [])
+        return
+    items = [{"name": name, "type": "image/png", "size": len(data)} for name, data in files]
+    if isinstance(part.widget.value, dict):
+        part.widget.metadata, part.widget.data = items, [data for _, data in files]
+        part.widget._counter += len(files)
     else:
-        part.value = (item | {"content": content, "last_modified": datetime.now()},)
+        now = datetime.now()
+        part.widget.value = tuple(
+            item | {"content": data, "last_modified": now}
+            for item, (_, data) in zip(items, files, strict=True)
+        )
 
 
-def test_uploaded_images_and_masks(tool):
-    upload(tool.parts.upload, "mine.png", cv2.imencode(".png", photo((30, 40)))[1].tobytes())
+def png(array: np.ndarray) -> bytes:
+    return cv2.imencode(".png", array)[1].tobytes()
+
+
+@pytest.mark.parametrize("kind", ["tool", "plain_tool"])
+def test_uploaded_images_and_masks(kind, request):
+    tool = request.getfixturevalue(kind)
+    upload(tool.parts.upload, ("mine.png", png(photo((30, 40)))))
     assert tool.session.name == "mine" and tool.session.size == (30, 40)
     mask = np.zeros((30, 40), np.uint8)
     mask[5:9, 5:9] = 255
-    upload(tool.parts.import_mask, "mask.png", cv2.imencode(".png", mask)[1].tobytes())
+    upload(tool.parts.import_mask, ("mask.png", png(mask)))
     assert (tool.session.mask() == (mask > 0)).all()
-    assert not tool.parts.upload.value and not tool.parts.import_mask.value
+    assert not getattr(tool.parts.upload.widget, "value", ())
+    upload(tool.parts.import_mask, ("mask.jpg", cv2.imencode(".jpg", mask)[1].tobytes()))
+    assert (tool.session.mask() == (mask > 0)).mean() > 0.99
+
+
+def test_one_broken_file_does_not_stop_the_others(tmp_path):
+    tool = ClickTool(photo(), FakePredictor(), tmp_path)
+    files = [("a.png", png(photo((30, 40)))), ("b.jpg", b"dear reader"), ("c.png", png(photo()))]
+    upload(tool.parts.upload, *files)
+    assert [p.name for p in tool.session.pictures] == ["image", "a", "c"]
+    assert "b.jpg is not an image" in tool.parts.status.value and tool.session.name == "c"
+    upload(tool.parts.upload, ("b.jpg", b"dear reader"))
+    assert len(tool.session.pictures) == 3 and tool.session.name == "c"
 
 
 def test_the_tool_comes_back_as_it_was(tool):
@@ -290,7 +364,7 @@ def test_the_tool_comes_back_as_it_was(tool):
 
 def test_photographs_reach_the_browser_without_loss(tool):
     stored = cv2.imdecode(
-        np.frombuffer(tool._photo._images[-1].value, np.uint8), cv2.IMREAD_UNCHANGED
+        np.frombuffer(tool._photo._photo.value, np.uint8), cv2.IMREAD_UNCHANGED
     )
     assert (cv2.cvtColor(stored, cv2.COLOR_BGR2RGB) == photo()).all()
 
