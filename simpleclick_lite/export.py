@@ -8,7 +8,8 @@ Explained in notebooks/13_click_tool.ipynb. Everything is written atomically:
     coco.json                COCO with run-length codes (exact); coco_polygons.json with polygons
     yolo/KEY.txt             a class and a polygon in fractions of the image per line; classes.txt
     labelme/KEY.json         polygons to go on with in labelme
-    images/KEY.png           only for images that are not files already
+    images/KEY.png           only for images that are not files already, or turned by EXIF
+    .index.json              what the next export must know, see export_index.py
 """
 
 from __future__ import annotations
@@ -23,10 +24,11 @@ from typing import Any
 import numpy as np
 
 from .errors import InputError
-from .files import atomic_path, to_rgb8, write_png
-from .polygons import join, mask_polygons
+from .export_index import COMMON, Entry, update, write_text
+from .files import to_rgb8, write_png
+from .polygons import mask_polygons
 from .rle import encode_rle
-from .session_files import file_stem
+from .session_files import SessionFolder, file_stem
 
 FORMATS = ("masks", "labels", "cutouts", "coco", "yolo", "labelme")
 
@@ -58,14 +60,21 @@ class AnnotatedImage:
 
 
 def export(
-    images: Iterable[AnnotatedImage], folder: str | Path, formats: Sequence[str] = FORMATS
+    images: Iterable[AnnotatedImage],
+    folder: str | Path,
+    formats: Sequence[str] = FORMATS,
+    emptied: Iterable[str] = (),
 ) -> list[Path]:
     """Write objects in the given formats.
 
+    Images of earlier exports to the folder stay in it and in its COCO files; an image that is
+    exported again is replaced, with nothing left of its old names and objects.
+
     Args:
         images: may be a generator, only one image is held at a time.
-        folder: made if needed; files of an earlier export are replaced.
+        folder: made if needed.
         formats: some of `FORMATS`.
+        emptied: keys of images that have no objects any more; their files are removed.
 
     Returns:
         the files written.
@@ -73,58 +82,73 @@ def export(
     Raises:
         InputError: unknown format, or a folder that cannot be written.
     """
-    folder = Path(folder)
-    unknown = sorted(set(formats) - set(FORMATS))
+    folder, wanted = Path(folder), set(formats)
+    unknown = sorted(wanted - set(FORMATS))
     if unknown:
         raise InputError(f"there is no format {unknown[0]!r}; choose from {', '.join(FORMATS)}")
-    files: list[Path] = []
-    classes: list[str] = []
-    coco: dict[str, list] = {"images": [], "annotations": [], "categories": []}
-    for item in images:
-        objects = [o for o in item.objects if o.mask.any()]
-        classes += [n for n in dict.fromkeys(o.name for o in objects) if n not in classes]
-        rings = {}
-        if {"coco", "yolo", "labelme"} & set(formats):
-            rings = {o.id: mask_polygons(o.mask) for o in objects}
-        file = item.file
-        if file is None:
-            file = f"images/{item.key}.png"
-            if {"coco", "yolo", "labelme"} & set(formats):
-                files.append(_png(folder / file, to_rgb8(item.image)))
-        for target in objects:
-            name = f"{item.key}_{target.id}_{file_stem(target.name)}.png"
-            if "masks" in formats:
-                files.append(_png(folder / "masks" / name, np.asarray(target.mask, bool)))
-            if "cutouts" in formats:
-                files.append(_png(folder / "cutouts" / name, cutout(item.image, target.mask)))
-        if "labels" in formats:
-            shape = item.image.shape[:2]
-            files.append(_png(folder / "labels" / f"{item.key}.png", label_map(objects, shape)))
-        if "coco" in formats:
-            _add_coco(coco, item, file, objects, rings, classes)
-        if "yolo" in formats:
-            text = _yolo(objects, rings, classes, item.image.shape)
-            files.append(_text(folder / "yolo" / f"{item.key}.txt", text))
-        if "labelme" in formats:
-            path = folder / "labelme" / f"{item.key}.json"
-            value = _labelme(objects, rings, item.image.shape, "../" + file)
-            if Path(file).is_absolute():
-                value["imagePath"] = file
-            files.append(_json(path, value))
-    if "coco" in formats:
-        coco["categories"] = [{"id": i + 1, "name": name} for i, name in enumerate(classes)]
-        files += _coco_files(folder, coco)
+    entries = [_write_image(item, folder, wanted) for item in images]
+    with SessionFolder(folder).locked():
+        common = update(folder, entries, wanted, emptied)
+    return [folder / file for entry in entries for file in entry.files] + common
+
+
+def _write_image(item: AnnotatedImage, folder: Path, formats: set[str]) -> Entry:
+    """Write the files that speak of this image alone, and say what is in those of all images."""
+    objects = [o for o in item.objects if o.mask.any()]
+    size = item.image.shape[:2]
+    outlined = bool({"coco", "yolo", "labelme"} & formats)
+    rings = {o.id: mask_polygons(o.mask) for o in objects} if outlined else {}
+    entry = Entry(item.key, item.file or f"images/{item.key}.png", (size[0], size[1]))
+
+    def png(name: str, array: np.ndarray) -> None:
+        write_png(folder / name, array)
+        entry.files.append(name)
+
+    if item.file is None and outlined:
+        png(entry.file, to_rgb8(item.image))
+    for target in objects:
+        name = f"{item.key}_{target.id}_{file_stem(target.name)}.png"
+        if "masks" in formats:
+            png(f"masks/{name}", np.asarray(target.mask, bool))
+        if "cutouts" in formats:
+            png(f"cutouts/{name}", cutout(item.image, target.mask))
+    if "labels" in formats:
+        png(f"labels/{item.key}.png", label_map(objects, size))
+    if "labelme" in formats:
+        absolute = Path(entry.file).is_absolute()
+        value = _labelme(objects, rings, size, entry.file if absolute else f"../{entry.file}")
+        write_text(folder / "labelme" / f"{item.key}.json", json.dumps(value) + "\n")
+        entry.files.append(f"labelme/{item.key}.json")
+    if formats & set(COMMON):
+        entry.objects = [_described(o, rings[o.id]) for o in objects]
     if "yolo" in formats:
-        files.append(_text(folder / "yolo" / "classes.txt", "".join(f"{n}\n" for n in classes)))
-    return files
+        entry.files.append(f"yolo/{item.key}.txt")  # written with all others: the classes' numbers
+    return entry
 
 
-def file_from(folder: str | Path, image: Path) -> str:
-    """An image's path as files in `folder` name it: relative where that is possible."""
+def file_from(folder: str | Path, image: Path) -> str | None:
+    """An image's path as files in `folder` name it: relative where that is possible.
+
+    Returns:
+        None for a photograph that its EXIF note turns: not every program turns it, and then masks
+        would not fit, so an upright copy is better.
+    """
+    if _turned(image):
+        return None
     try:
         return Path(os.path.relpath(image, folder)).as_posix()
     except ValueError:  # another drive
         return image.resolve().as_posix()
+
+
+def _turned(image: Path) -> bool:
+    from PIL import Image
+
+    try:
+        with Image.open(image) as opened:
+            return opened.getexif().get(0x0112, 1) not in (0, 1)
+    except (OSError, ValueError, SyntaxError):  # a kind that only OpenCV knows
+        return False
 
 
 def label_map(objects: Sequence[MaskedObject], size: tuple[int, int]) -> np.ndarray:
@@ -164,71 +188,25 @@ def cutout(image: np.ndarray, mask: np.ndarray, crop: bool = True) -> np.ndarray
     return np.ascontiguousarray(result)
 
 
-def _add_coco(
-    coco: dict[str, list],
-    item: AnnotatedImage,
-    file: str,
-    objects: Sequence[MaskedObject],
-    rings: dict[int, list[np.ndarray]],
-    classes: list[str],
-) -> None:
-    """Append an image and its objects; "polygons" is taken out again when the files are written."""
-    height, width = item.image.shape[:2]
-    number = len(coco["images"]) + 1
-    coco["images"].append({"id": number, "file_name": file, "width": width, "height": height})
-    for target in objects:
-        rows = np.flatnonzero(target.mask.any(axis=1))
-        columns = np.flatnonzero(target.mask.any(axis=0))
-        x, y = int(columns[0]), int(rows[0])
-        coco["annotations"].append(
-            {
-                "id": len(coco["annotations"]) + 1,
-                "image_id": number,
-                "category_id": classes.index(target.name) + 1,
-                "segmentation": encode_rle(target.mask),
-                "polygons": [_flat(ring) for ring in rings[target.id]],
-                "bbox": [x, y, int(columns[-1]) - x + 1, int(rows[-1]) - y + 1],
-                "area": int(target.mask.sum()),
-                "iscrowd": 0,
-            }
-        )
-
-
-def _coco_files(folder: Path, coco: dict[str, list]) -> list[Path]:
-    exact, outlines = [], []
-    for annotation in coco["annotations"]:
-        exact.append({k: v for k, v in annotation.items() if k != "polygons"})
-        outlines.append(exact[-1] | {"segmentation": annotation["polygons"]})
-    return [
-        _json(folder / "coco.json", coco | {"annotations": exact}),
-        _json(folder / "coco_polygons.json", coco | {"annotations": outlines}),
-    ]
-
-
-def _flat(ring: np.ndarray) -> list[float]:
-    """x0, y0, x1, y1, … with at least three points, as COCO wants it."""
-    return [round(float(v), 2) for v in ring.ravel()]
-
-
-def _yolo(
-    objects: Sequence[MaskedObject],
-    rings: dict[int, list[np.ndarray]],
-    classes: list[str],
-    shape: tuple[int, ...],
-) -> str:
-    """One line per object; its parts are joined, because YOLO takes each line for an object."""
-    lines = []
-    for target in objects:
-        points = join(rings[target.id]) / (shape[1], shape[0])
-        numbers = " ".join(f"{v:.6f}" for v in points.ravel())
-        lines.append(f"{classes.index(target.name)} {numbers}\n")
-    return "".join(lines)
+def _described(target: MaskedObject, rings: list[np.ndarray]) -> dict[str, Any]:
+    """An object as COCO has it, with both kinds of segmentation."""
+    rows = np.flatnonzero(target.mask.any(axis=1))
+    columns = np.flatnonzero(target.mask.any(axis=0))
+    x, y = int(columns[0]), int(rows[0])
+    return {
+        "id": target.id,
+        "name": target.name,
+        "segmentation": encode_rle(target.mask),
+        "polygons": [[round(float(v), 2) for v in ring.ravel()] for ring in rings],
+        "bbox": [x, y, int(columns[-1]) - x + 1, int(rows[-1]) - y + 1],
+        "area": int(target.mask.sum()),
+    }
 
 
 def _labelme(
     objects: Sequence[MaskedObject],
     rings: dict[int, list[np.ndarray]],
-    shape: tuple[int, ...],
+    shape: tuple[int, int],
     file: str,
 ) -> dict[str, Any]:
     """labelme's file: the parts of an object share its id as group."""
@@ -254,18 +232,3 @@ def _labelme(
         "imageHeight": shape[0],
         "imageWidth": shape[1],
     }
-
-
-def _png(path: Path, array: np.ndarray) -> Path:
-    write_png(path, array)
-    return path
-
-
-def _json(path: Path, value: Any) -> Path:
-    return _text(path, json.dumps(value) + "\n")
-
-
-def _text(path: Path, text: str) -> Path:
-    with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-    return path

@@ -112,6 +112,13 @@ class Pages:
                 self._opened[index] = page
             return self._opened[index]
 
+    def look_again(self) -> None:
+        """Take over what other tools have written since."""
+        with self.lock:
+            self._saved_counts = None
+            for page in self._opened.values():
+                self._refresh(page)
+
     def _key(self, name: str, code: str) -> str:
         """The name of an image's files; a second image of the same name gets another."""
         if self.folder:

@@ -25,6 +25,7 @@ from .clicks import Click, check_clicks
 from .errors import InputError
 from .evaluation import intersection_over_union
 from .export import FORMATS, AnnotatedImage, MaskedObject, export, file_from
+from .export_index import read as read_index
 from .overlay import View, blend, mark_clicks, paint
 from .pages import Page
 from .predictor import Prediction
@@ -356,10 +357,12 @@ class ClickSession(ImageSession):
         if folder is None and self.folder is None:
             raise InputError("there is no out_dir; give the folder to export to")
         folder = Path(folder) if folder is not None else self.folder.path / "export"
+        self._pages.look_again()
         indices = [i for i, count in enumerate(self.counts()) if count]
-        if not indices:
+        if not indices and not read_index(folder):
             raise InputError("nothing is cut out yet; click on an object first")
-        return export((self._annotated(i, folder) for i in indices), folder, formats)
+        emptied = self.folder.emptied() if self.folder else []
+        return export((self._annotated(i, folder) for i in indices), folder, formats, emptied)
 
     def _annotated(self, index: int, folder: Path) -> AnnotatedImage:
         page, image = self._pages.open(index), self._pages.image(index)

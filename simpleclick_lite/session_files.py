@@ -155,6 +155,15 @@ class SessionFolder:
                 found[state.get("image", path.stem)] = int(state.get("objects", 0))
         return found
 
+    def emptied(self) -> list[str]:
+        """File names of images whose objects are all gone again."""
+        found = []
+        for path in sorted((self.path / "clicks").glob("*.json")):
+            with contextlib.suppress(InputError):
+                if not (self.read(path.stem) or {}).get("objects", 0):
+                    found.append(path.stem)
+        return found
+
     def uploads(self) -> list[Path]:
         """Images the user added, oldest first."""
         files = (self.path / "uploads").glob("*.png")

@@ -81,6 +81,7 @@ class ImageSession:
             if not 0 <= index < len(self.pictures):
                 raise InputError(f"there are {len(self.pictures)} images, none has number {index}")
             self._pages.open(index)
+            self._pages.look_again()
             self.index = index
             if self.folder:
                 self.folder.set_last_image(self.name)

@@ -224,7 +224,7 @@ class ClickTool(w.VBox):
         """Write masks and all export formats."""
         self._changed("saving …")
         files = self.session.export()
-        self._changed(f"saved {len(files)} files in {files[0].parent.parent}")
+        self._changed(f"saved {len(files)} files in {self.session.folder.path / 'export'}")
 
     @_guarded
     def next_image(self) -> None:

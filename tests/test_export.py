@@ -222,3 +222,97 @@ def test_a_label_map_with_large_ids_has_16_bits():
     mask = np.ones((2, 2), bool)
     assert label_map([MaskedObject(300, "a", mask)], (2, 2)).dtype == np.uint16
     assert label_map([], (2, 3)).shape == (2, 3)
+
+
+def relative(folder: Path) -> set[str]:
+    found = (f.relative_to(folder).as_posix() for f in folder.rglob("*") if f.is_file())
+    return {f for f in found if f not in (".lock", ".index.json")}
+
+
+def test_an_object_with_another_name_or_deleted_leaves_no_file_behind(session):
+    folder = session.folder.path / "export"
+    (folder / "masks").mkdir(parents=True)
+    (folder / "masks" / "my cat_9_own.png").write_text("the user's own", encoding="utf-8")
+    before = {*session.export()}
+    session.go_to(0)
+    session.rename("fox", 1)
+    session.delete(2)
+    session.go_to(1)
+    session.delete(1)
+    files = {f.relative_to(folder).as_posix() for f in session.export()}
+    assert relative(folder) == files | {"masks/my cat_9_own.png"}
+    assert "masks/my cat_1_fox.png" in files and not any("image" in f for f in files)
+    assert (folder / "yolo" / "classes.txt").read_text(encoding="utf-8") == "fox\n"
+    session.go_to(0)
+    session.delete(1)
+    session.export()  # nothing is left, and so the folder says
+    assert relative(folder) <= {"masks/my cat_9_own.png"} | {
+        "coco.json",
+        "coco_polygons.json",
+        "yolo/classes.txt",
+    }
+    assert json.loads((folder / "coco.json").read_text(encoding="utf-8"))["annotations"] == []
+    assert len(before) > 10
+
+
+def test_files_of_formats_not_asked_for_stay(session):
+    session.export(formats=["labels"])
+    session.export(formats=["masks"])
+    assert {f.split("/")[0] for f in relative(session.folder.path / "export")} == {
+        "labels",
+        "masks",
+    }
+
+
+def test_two_tools_with_other_images_export_to_one_folder(tmp_path):
+    coco = pytest.importorskip("pycocotools.coco")
+    rng = np.random.default_rng(0)
+    images = {n: rng.integers(0, 256, (50, 40, 3), dtype=np.uint8) for n in "abc"}
+    one = ClickSession({n: images[n] for n in "ab"}, FakePredictor(9), tmp_path)
+    two = ClickSession({n: images[n] for n in "bc"}, FakePredictor(9), tmp_path)
+    one.add_click(10, 10)
+    one.rename("cat")
+    one.export()
+    two.move(1)
+    two.add_click(30, 20)
+    two.rename("ant")
+    one.move(1)
+    one.add_click(20, 20)
+    one.rename("dog")
+    two.export()  # with the object that the other one has made meanwhile
+    data = coco.COCO(str(tmp_path / "export" / "coco.json"))
+    names = {image["file_name"]: number for number, image in data.imgs.items()}
+    assert sorted(names) == ["images/a.png", "images/b.png", "images/c.png"]
+    classes = (tmp_path / "export" / "yolo" / "classes.txt").read_text(encoding="utf-8").split()
+    for name, wanted in zip("abc", ("cat", "dog", "ant"), strict=True):
+        (found,) = data.loadAnns(data.getAnnIds(imgIds=[names[f"images/{name}.png"]]))
+        assert data.loadCats(found["category_id"])[0]["name"] == wanted
+        session = one if name in "ab" else two
+        session.go_to([p.name for p in session.pictures].index(name))
+        assert (data.annToMask(found).astype(bool) == session.mask(1)).all()
+        line = (tmp_path / "export" / "yolo" / f"{name}.txt").read_text(encoding="utf-8")
+        assert classes[int(line.split()[0])] == wanted
+
+
+def test_a_damaged_index_is_written_anew(session):
+    session.export()
+    index = session.folder.path / "export" / ".index.json"
+    for text in ("{", "[]", '{"a": 1}', "null"):
+        index.write_text(text, encoding="utf-8")
+        session.export()
+        assert len(json.loads(index.read_text(encoding="utf-8"))) == 2
+
+
+def test_a_photograph_turned_by_exif_is_exported_upright(tmp_path):
+    from PIL import Image
+
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    image = Image.fromarray(np.full((30, 20, 3), 90, np.uint8))
+    image.save(tmp_path / "turned.jpg", exif=exif)
+    session = ClickSession(tmp_path / "turned.jpg", FakePredictor(5), tmp_path / "out")
+    session.add_click(25, 10)
+    session.export(formats=["coco"])
+    (item,) = json.loads((tmp_path / "out/export/coco.json").read_text(encoding="utf-8"))["images"]
+    assert (item["height"], item["width"]) == session.size == (20, 30)
+    assert Image.open(tmp_path / "out" / "export" / item["file_name"]).size == (30, 20)

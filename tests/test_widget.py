@@ -363,9 +363,7 @@ def test_the_tool_comes_back_as_it_was(tool):
 
 
 def test_photographs_reach_the_browser_without_loss(tool):
-    stored = cv2.imdecode(
-        np.frombuffer(tool._photo._photo.value, np.uint8), cv2.IMREAD_UNCHANGED
-    )
+    stored = cv2.imdecode(np.frombuffer(tool._photo._photo.value, np.uint8), cv2.IMREAD_UNCHANGED)
     assert (cv2.cvtColor(stored, cv2.COLOR_BGR2RGB) == photo()).all()
 
 
