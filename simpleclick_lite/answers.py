@@ -33,8 +33,7 @@ class Answers:
     """
 
     def __init__(self, predictor: Predictor | None = None, room: int = CACHE_BYTES):
-        # a copy shares the model but has its own image, so two sessions do not disturb each other
-        self._predictor = copy.copy(predictor) if isinstance(predictor, Predictor) else predictor
+        self._predictor = _own(predictor) if isinstance(predictor, Predictor) else predictor
         self._room = room
         self._model = threading.RLock()  # held while the network runs
         self._lock = threading.RLock()  # held while the known answers are read or changed
@@ -119,6 +118,15 @@ class Answers:
             used = sum(_bytes(one) for one in self._known.values())
             while used > self._room and len(self._known) > 1:
                 used -= _bytes(self._known.popitem(last=False)[1])
+
+
+def _own(predictor: Predictor) -> Predictor:
+    """A copy that shares model and settings, so that two sessions do not disturb each other."""
+    own = copy.copy(predictor)
+    for name, value in [*vars(own).items()]:
+        if isinstance(value, dict):  # what it remembers of an image's crops must not be shared
+            setattr(own, name, {})
+    return own
 
 
 def _ask(

@@ -19,6 +19,7 @@ from simpleclick_lite.annotation import COLORS
 from simpleclick_lite.data import Sample, Scene
 from simpleclick_lite.errors import InputError
 from simpleclick_lite.files import read_mask
+from simpleclick_lite.model import ModelConfig
 from simpleclick_lite.session import ClickSession
 from simpleclick_lite.session_files import file_stem
 
@@ -425,6 +426,28 @@ def test_the_real_predictor_replays_previous_mask_and_crop(tmp_path):
     again = reopened(session, image, predictor)
     assert (again.mask() == answer.mask).all()
     assert (again.probability() == answer.probability).all()
+
+
+# with late fusion, the predictor remembers what the network knows of a crop
+@pytest.mark.parametrize("late", [False, True] if hasattr(ModelConfig, "fusion_block") else [False])
+def test_two_sessions_of_one_predictor_do_not_mix_their_images(late):
+    from dataclasses import replace
+
+    from simpleclick_lite import Predictor
+    from simpleclick_lite.model import PRESETS, SimpleClick
+
+    config = replace(PRESETS["micro"], image_size=64)
+    torch.manual_seed(0)
+    model = SimpleClick(replace(config, fusion_block=1) if late else config)
+    predictor = Predictor(model, device="cpu")
+    images = [picture(seed, (64, 64)) for seed in (1, 2)]
+    together = [ClickSession(image, predictor) for image in images]
+    alone = [ClickSession(image, Predictor(model, device="cpu")) for image in images]
+    for x, y in ((20, 20), (40, 30), (10, 50)):
+        for one, other in zip(together, alone, strict=True):
+            one.add_click(x, y)
+            other.add_click(x, y)
+            assert (one.probability() == other.probability()).all()
 
 
 @pytest.mark.parametrize(

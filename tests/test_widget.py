@@ -6,6 +6,7 @@ import sys
 import threading
 from datetime import datetime
 from pathlib import Path
+from types import ModuleType
 
 import cv2
 import numpy as np
@@ -383,6 +384,20 @@ def test_large_and_tiny_images_are_shown_scaled(tmp_path):
 
 def test_colab_is_left_alone_elsewhere():
     assert enable_colab() is False
+
+
+def test_on_colab_the_widget_manager_is_switched_on_before_the_first_canvas(monkeypatch):
+    calls = []
+    colab, output = ModuleType("google.colab"), ModuleType("google.colab.output")
+    output.enable_custom_widget_manager = lambda: calls.append("on")
+    colab.output = output
+    monkeypatch.setitem(sys.modules, "google.colab", colab)
+    monkeypatch.setattr(
+        "simpleclick_lite.widget.PhotoCanvas", lambda most: calls.append("canvas") or 1 / 0
+    )
+    with pytest.raises(ZeroDivisionError):
+        ClickTool(photo(), FakePredictor(), None)
+    assert calls == ["on", "canvas"]
 
 
 @pytest.mark.parametrize("size", [(480, 640), (30, 20), (1, 1), (4000, 600)])

@@ -7,7 +7,18 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from lab_page import CHROMIUM, FLAGS, JupyterLab, NotebookPage
+from lab_page import CHROMIUM, FLAGS, ROOT, JupyterLab, NotebookPage, poll
+
+# a tool on two photographs with a predictor that is fast and whose answers are known
+FAKE_CELL = f"""\
+sys.path.insert(0, {str(ROOT / "tests")!r})
+from fake_predictor import FakePredictor
+from simpleclick_lite.data import photos
+from simpleclick_lite.widget import ClickTool
+images = {{name: photos.photo(name) for name in ("coffee", "chelsea")}}
+tool = ClickTool(images, FakePredictor(40, seconds=0.3), out_dir="annotations")
+tool
+"""
 
 
 @pytest.fixture(scope="session")
@@ -49,3 +60,26 @@ def open_notebook(lab, browser) -> Iterator[Callable[..., NotebookPage]]:
     yield _open
     for page in opened:
         page.close()
+
+
+@pytest.fixture
+def fake(open_notebook, tmp_path):
+    """`fake()` opens a notebook with the tool on the fake predictor and runs it."""
+    import nbformat
+
+    kernel = {"name": "python3", "display_name": "Python 3"}
+
+    def _fake(without: tuple[str, ...] = (), **how) -> NotebookPage:
+        missing = "".join(f"sys.modules[{name!r}] = None\n" for name in without)
+        cell = nbformat.v4.new_code_cell("import sys\n" + missing + FAKE_CELL)
+        notebook = nbformat.v4.new_notebook(cells=[cell], metadata={"kernelspec": kernel})
+        nbformat.write(notebook, tmp_path / "fake.ipynb")
+        page = open_notebook(tmp_path / "fake.ipynb", **how)
+        page.run_all()
+        page.canvas.wait_for()
+        poll(lambda: page.pixels().std() > 20, "the photograph is on the canvas")
+        if "anywidget" not in without:
+            page.page.locator(".click-tool[tabindex]").wait_for()  # keys are caught
+        return page
+
+    return _fake

@@ -50,6 +50,8 @@ OF_WIDGETS = re.compile(
     r"labextensions/(?!@jupyterlab/)|widget|ipycanvas|ipyevents|\bcomm\b|model (class|not found)",
     re.I,
 )
+ROOT = Path(__file__).resolve().parent.parent.parent
+KEPT = ROOT / "runs" / "browser"  # pictures of the page, to be looked at
 SECONDS = 180  # the longest that anything may take, on a busy machine
 PANEL = """[...window.jupyterapp.shell.widgets('main')].find(w => w.content?.model?.cells)"""
 
@@ -179,6 +181,10 @@ class NotebookPage:
         self.page.evaluate(f"async () => {{ await {PANEL}.sessionContext.restartKernel(); }}")
         self.ready()
 
+    def wait_saved(self) -> None:
+        """Wait until the notebook's file holds what the page shows."""
+        self.page.wait_for_function(f"() => !{PANEL}.context.model.dirty")
+
     def python(self, code: str) -> str:
         """Run code in the notebook's kernel; what it prints. An error in it is one here."""
         result = self.page.evaluate(
@@ -267,3 +273,32 @@ def poll(
         if time.monotonic() > end:
             raise AssertionError("waited in vain: " + what.format(detail() if detail else ""))
         time.sleep(0.05)
+
+
+def saved_mask(page: NotebookPage, name: str, folder: str = "annotations") -> np.ndarray:
+    """(H, W) bool: a mask of the tool's folder, once the tool has nothing left to do."""
+    page.python("assert tool.wait(60)")
+    path = page.folder / folder / "masks" / f"{name}.png"
+    return cv2.imread(str(path), cv2.IMREAD_UNCHANGED) == 255
+
+
+def changed(before: np.ndarray, after: np.ndarray) -> np.ndarray:
+    """(h, w) bool: pixels that look different."""
+    return np.abs(before.astype(int) - after).max(axis=2) > 12
+
+
+def click_and_see(page: NotebookPage, x: float, y: float, **how) -> np.ndarray:
+    """Click, wait for the answer, and return which pixels of the canvas look different."""
+    before = page.pixels()
+    page.click(x, y, **how)
+    poll(lambda: changed(before, page.pixels()).sum() > 50, "a click changes pixels", seconds=60)
+    page.wait_status(" ms")
+    return changed(before, page.pixels())
+
+
+def keep(page: NotebookPage, name: str) -> None:
+    """Pictures of the page at two widths."""
+    for width in (1280, 700):
+        page.page.set_viewport_size({"width": width, "height": 1000})
+        page.screenshot(KEPT / f"{name}_{width}.png")
+    page.page.set_viewport_size({"width": 1280, "height": 1000})

@@ -3,46 +3,19 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-from lab_page import NotebookPage, poll
+from lab_page import ROOT, changed, click_and_see, keep, poll, saved_mask
 
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
 ]
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 NOTEBOOK = ROOT / "notebooks" / "13_click_tool.ipynb"
-KEPT = ROOT / "runs" / "browser"  # pictures of the page, to be looked at
-
-# a tool on two photographs with a predictor that is fast and whose answers are known
-FAKE_CELL = f"""\
-sys.path.insert(0, {str(ROOT / "tests")!r})
-from fake_predictor import FakePredictor
-from simpleclick_lite.data import photos
-from simpleclick_lite.widget import ClickTool
-images = {{name: photos.photo(name) for name in ("coffee", "chelsea")}}
-tool = ClickTool(images, FakePredictor(40, seconds=0.3), out_dir="annotations")
-tool
-"""
 TOOL = "outputs/click_tool"  # where notebook 13 keeps its clicks
-FIRST_DISK = 40  # radius of its answer to a first click
-
-
-def saved_mask(page: NotebookPage, name: str, folder: str = "annotations") -> np.ndarray:
-    """(H, W) bool: a mask of the tool's folder, once the tool has nothing left to do."""
-    page.python("assert tool.wait(60)")
-    path = page.folder / folder / "masks" / f"{name}.png"
-    return cv2.imread(str(path), cv2.IMREAD_UNCHANGED) == 255
-
-
-def changed(before: np.ndarray, after: np.ndarray) -> np.ndarray:
-    """(h, w) bool: pixels that look different."""
-    return np.abs(before.astype(int) - after).max(axis=2) > 12
 
 
 def dilated(mask: np.ndarray) -> np.ndarray:
@@ -52,46 +25,6 @@ def dilated(mask: np.ndarray) -> np.ndarray:
 
 def iou(a: np.ndarray, b: np.ndarray) -> float:
     return (a & b).sum() / (a | b).sum()
-
-
-def keep(page: NotebookPage, name: str) -> None:
-    """Pictures of the page at two widths."""
-    for width in (1280, 700):
-        page.page.set_viewport_size({"width": width, "height": 1000})
-        page.screenshot(KEPT / f"{name}_{width}.png")
-    page.page.set_viewport_size({"width": 1280, "height": 1000})
-
-
-@pytest.fixture
-def fake(open_notebook, tmp_path):
-    """`fake()` opens a notebook with the tool on the fake predictor and runs it."""
-    import nbformat
-
-    kernel = {"name": "python3", "display_name": "Python 3"}
-
-    def _fake(without: tuple[str, ...] = (), **how) -> NotebookPage:
-        missing = "".join(f"sys.modules[{name!r}] = None\n" for name in without)
-        cell = nbformat.v4.new_code_cell("import sys\n" + missing + FAKE_CELL)
-        notebook = nbformat.v4.new_notebook(cells=[cell], metadata={"kernelspec": kernel})
-        nbformat.write(notebook, tmp_path / "fake.ipynb")
-        page = open_notebook(tmp_path / "fake.ipynb", **how)
-        page.run_all()
-        page.canvas.wait_for()
-        poll(lambda: page.pixels().std() > 20, "the photograph is on the canvas")
-        if "anywidget" not in without:
-            page.page.locator(".click-tool[tabindex]").wait_for()  # keys are caught
-        return page
-
-    return _fake
-
-
-def click_and_see(page: NotebookPage, x: float, y: float, **how) -> np.ndarray:
-    """Click, wait for the answer, and return which pixels of the canvas look different."""
-    before = page.pixels()
-    page.click(x, y, **how)
-    poll(lambda: changed(before, page.pixels()).sum() > 50, "a click changes pixels", seconds=60)
-    page.wait_status(" ms")
-    return changed(before, page.pixels())
 
 
 def test_notebook_13_cuts_two_objects_out_and_finds_them_again_after_a_restart(
@@ -182,82 +115,13 @@ def test_notebook_13_cuts_two_objects_out_and_finds_them_again_after_a_restart(
     page.check_cells()
 
 
-def test_by_keyboard_and_toggle_alone(fake):
-    page = fake()
-    keyboard = page.page.keyboard
-    cells = page.page.locator(".jp-Cell").count()
-    page.page.locator(".click-tool").focus()
-    keyboard.press("Space")
-    page.wait_status("1 click", " ms")
-    for _ in range(3):
-        keyboard.press("ArrowRight")
-    keyboard.press("Shift+ArrowDown")
-    keyboard.press("x")
-    poll(lambda: "remove" in page.python("print(tool.parts.sign.value)"), "the switch says remove")
-    keyboard.press("Space")
-    page.wait_status("2 clicks", " ms")
-    actions = "import json; print(json.dumps(tool.session.state()['images'][0]['actions']))"
-    clicks = json.loads(page.python(actions))
-    assert [(c["x"], c["y"], c["positive"]) for c in clicks] == [
-        (300, 200, True),
-        (330, 201, False),
-    ]
-    keyboard.press("Control+z")
-    page.wait_status("1 click", " ms")
-    keyboard.press("Control+Shift+z")
-    page.wait_status("2 clicks", " ms")
-    keyboard.press("f")
-    page.wait_status("object finished")
-    keyboard.press("x")
-    for key in [*["ArrowLeft"] * 12, "Space"]:
-        keyboard.press(key)
-    page.wait_status("object 2: 1 click", " ms")
-    # letters without a meaning do not become commands of the notebook, also on a button
-    page.page.locator(".click-tool button").filter(has_text="Redo").focus()
-    for key in ("a", "b", "d", "d", "m"):
-        keyboard.press(key)
-    keyboard.press("s")
-    page.wait_status("saved")
-    assert page.page.locator(".jp-Cell").count() == cells
-    assert page.page.locator(".jp-MarkdownCell").count() == 0
-    # a name with shortcut letters in it is only a name
-    page.page.locator(".click-tool input[type=text]").first.fill("fox")
-    keyboard.press("Tab")
-    poll(lambda: "fox" in page.python("print(tool.session.current.name)"), "the object has a name")
-    keyboard.press("Control+s")  # JupyterLab's own
-    page.check_cells()
-
-
-def test_the_toggle_removes_and_a_finger_clicks_where_only_ipycanvas_is_installed(fake):
-    page = fake(without=("ipyevents", "anywidget"), touch=True)
-    disk = click_and_see(page, 200, 150)
-    assert abs(disk.sum() - np.pi * FIRST_DISK**2) < 0.15 * np.pi * FIRST_DISK**2
-    page.button("− remove")
-    page.canvas.tap(position=page.place(220, 150))
-    page.wait_status("2 clicks", " ms")
-    mask = saved_mask(page, "coffee_1")
-    assert mask[150, 175] and not mask[150, 225]
-    page.canvas.focus()
-    page.page.keyboard.press("z")
-    page.wait_status("1 click", " ms")
-    page.check_cells()
-
-
-def test_a_finger_clicks_once_where_everything_is_installed(fake):
-    page = fake(touch=True)
-    page.canvas.tap(position=page.place(200, 150))
-    page.wait_status("1 click", " ms")
-    assert saved_mask(page, "coffee_1")[150, 200]
-    page.check_cells()
-
-
 def test_a_reloaded_page_shows_everything_again(fake):
     page = fake()
     click_and_see(page, 150, 150)
     page.wait_status(" ms")
     before = page.pixels()
     page.page.keyboard.press("Control+s")  # the output must be in the file to be shown again
-    page.page.wait_for_timeout(500)
+    page.wait_saved()
     page.page.reload()
     page.ready()
     page.canvas.wait_for()
