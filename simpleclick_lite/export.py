@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from .errors import InputError
-from .export_index import COMMON, Entry, update, write_text
+from .export_index import COMMON, Entry, replace_text, update
 from .files import to_rgb8, write_png
 from .polygons import mask_polygons
 from .rle import encode_rle
@@ -117,7 +117,7 @@ def _write_image(item: AnnotatedImage, folder: Path, formats: set[str]) -> Entry
     if "labelme" in formats:
         absolute = Path(entry.file).is_absolute()
         value = _labelme(objects, rings, size, entry.file if absolute else f"../{entry.file}")
-        write_text(folder / "labelme" / f"{item.key}.json", json.dumps(value) + "\n")
+        replace_text(folder / "labelme" / f"{item.key}.json", json.dumps(value) + "\n")
         entry.files.append(f"labelme/{item.key}.json")
     if formats & set(COMMON):
         entry.objects = [_described(o, rings[o.id]) for o in objects]

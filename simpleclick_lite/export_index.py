@@ -81,10 +81,10 @@ def update(
     if "yolo" in formats:
         for key, item in index.items():
             if item["objects"] or f"yolo/{key}.txt" in item["files"]:
-                write_text(folder / "yolo" / f"{key}.txt", _yolo(item, classes))
+                replace_text(folder / "yolo" / f"{key}.txt", _yolo(item, classes))
         text = "".join(f"{name}\n" for name in classes)
-        files.append(write_text(folder / "yolo" / "classes.txt", text))
-    write_text(folder / NAME, json.dumps(index, separators=(",", ":")) + "\n")
+        files.append(replace_text(folder / "yolo" / "classes.txt", text))
+    replace_text(folder / NAME, json.dumps(index, separators=(",", ":")) + "\n")
     return files
 
 
@@ -99,7 +99,7 @@ def read(folder: Path) -> dict[str, Any]:
     return index
 
 
-def write_text(path: Path, text: str) -> Path:
+def replace_text(path: Path, text: str) -> Path:
     """Replace a file by this text, unless it holds it already."""
     try:
         if path.read_text(encoding="utf-8") == text:
@@ -135,7 +135,7 @@ def _write_coco(folder: Path, index: dict[str, Any], classes: list[str]) -> list
             outlines.append(common | {"segmentation": target["polygons"]})
     categories = [{"id": i + 1, "name": name} for i, name in enumerate(classes)]
     return [
-        write_text(
+        replace_text(
             folder / name,
             json.dumps({"images": images, "annotations": found, "categories": categories}) + "\n",
         )
