@@ -87,6 +87,7 @@ def resize_positions(model: SimpleClick, image_size: int) -> SimpleClick:
     grid = (resized.backbone.grid, resized.backbone.grid)
     state["backbone.pos_embed"] = model.backbone.positions(grid).detach()
     resized.load_state_dict(state)
+    resized.backbone_only = model.backbone_only
     return resized.train(model.training)
 
 
@@ -230,6 +231,7 @@ def _from_mae(theirs: dict[str, Tensor], source: str, image_size: int) -> Simple
     except KeyError as error:
         raise InputError(f"{source} lacks {error}; it is not a complete MAE encoder") from error
     _fill(model, state, source)
+    model.backbone_only = True
     warnings.warn(
         f"{source} gives image embedding, positions and blocks; click embedding, pyramid and head "
         "are fresh and must be trained",

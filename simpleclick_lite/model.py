@@ -96,6 +96,7 @@ class SimpleClick(
         )
         self.head = MLPHead(config.pyramid_channels, config.head_channels, config.dropout)
         self.backbone_frozen = False
+        self.backbone_only = False  # set by load_model where the rest is still fresh
 
     def forward(
         self,

@@ -180,6 +180,23 @@ def show_grid(
     return fig, axes
 
 
+def spread_dots(ax: Axes, groups: Mapping[str, Sequence[float]]) -> None:
+    """Repeated runs of several settings: a dot for every run, a bar for each mean.
+
+    Args:
+        ax: where to draw; the settings stand below each other.
+        groups: setting -> one number for every run; the range of the first is drawn as a band.
+    """
+    first = next(iter(groups.values()))
+    ax.axvspan(min(first), max(first), color=SERIES[0], alpha=0.12, linewidth=0)
+    for k, values in enumerate(groups.values()):
+        ax.plot(values, [k] * len(values), "o", color=SERIES[0], alpha=0.7)
+        ax.plot(sum(values) / len(values), k, "|", color="black", markersize=18)
+    ax.set_yticks(range(len(groups)))
+    ax.set_yticklabels(groups)
+    ax.set_ylim(len(groups) - 0.5, -0.5)
+
+
 def training_curves(
     runs: Mapping[str, Sequence[Mapping[str, Any]]], data: str | None = None, clicks: int = 3
 ) -> tuple[Figure, list[Axes]]:

@@ -249,13 +249,23 @@ def _tiny(data: dict, results: list[dict]) -> str:
     return _markdown(head, rows)
 
 
+def _with_range(value: float | None, row: Row) -> float | str | None:
+    """A mean with the lowest and highest of its runs, where the row gives them."""
+    if value is None or "range" not in row:
+        return value
+    low, high = row["range"]
+    return f"{value:.2f} ({low:.2f} to {high:.2f}, {row['runs']} runs)"
+
+
 def _ablation(data: dict, results: list[dict]) -> str:
     rows = []
     for row in [*data["ablation"], *_rows_of(results, "ablation")]:
         cells = [
-            (row.get(b) or {}).get(s) for b in ("vit_b", "vit_l") for s in ("sbd", "pascal_voc")
+            _with_range((row.get(b) or {}).get(s), row)
+            for b in ("vit_b", "vit_l")
+            for s in ("sbd", "pascal_voc")
         ]
-        other = [row.get("backbone"), row.get("data"), row.get("noc90")]
+        other = [row.get("backbone"), row.get("data"), _with_range(row.get("noc90"), row)]
         source = row.get("source", "published")
         rows.append([row.get("design"), row.get("frozen_vit"), *cells, *other, source])
     head = [f"{b} {s}" for b in ("ViT-B", "ViT-L") for s in ("SBD", "Pascal VOC")]

@@ -82,29 +82,44 @@ def train(config: TrainConfig, progress: bool = True) -> TrainResult:
 def make_model(config: TrainConfig) -> SimpleClick:
     """The network to train: given weights, or random ones that depend on the seed alone.
 
+    A file that gives a backbone only (MAE) leaves the rest to the settings and the seed; a whole
+    network keeps its own pyramid, channels, disks and previous mask.
+
     Raises:
         InputError: unknown names, sizes that do not fit, weights that cannot be read.
     """
     names = ("fusion_block", "image_branches", "clicks")
     entry = {name: getattr(config, name) for name in names if getattr(config, name) is not None}
+    loaded = None
     if config.weights:
         path = None if config.weights == "shipped" else config.weights
-        model = load_model(path, image_size=config.model_size)
-        return move_clicks(model, config.seed, **entry) if entry else model
-    if config.model not in MODEL_PRESETS:
+        with warnings.catch_warnings():  # fresh parts are what a start from MAE is about
+            warnings.filterwarnings("ignore", message=".*click embedding, pyramid and head are fr")
+            loaded = load_model(path, image_size=config.model_size)
+        if not loaded.backbone_only:
+            return move_clicks(loaded, config.seed, **entry) if entry else loaded
+        shape = loaded.config
+    elif config.model not in MODEL_PRESETS:
         raise InputError(f"model {config.model!r} is not one of {', '.join(MODEL_PRESETS)}")
-    shape = MODEL_PRESETS[config.model]
+    else:
+        size = config.model_size or config.image_size
+        shape = replace(MODEL_PRESETS[config.model], image_size=size)
     shape = replace(
         shape,
-        image_size=config.model_size or config.image_size,
         pyramid=config.pyramid,
         pyramid_channels=config.pyramid_channels or shape.pyramid_channels,
         dropout=config.dropout,
+        disk_radius=config.disk_radius,
+        previous_mask=config.previous_mask,
         **entry,
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        return SimpleClick(shape)
+        model = SimpleClick(shape)
+    if loaded is not None:
+        model.embedding.image.load_state_dict(loaded.embedding.image.state_dict())
+        model.backbone.load_state_dict(loaded.backbone.state_dict())
+    return model
 
 
 def make_samples(config: TrainConfig) -> TrainingSamples:

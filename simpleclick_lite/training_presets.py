@@ -27,6 +27,8 @@ class TrainConfig:
     fusion_block: int | None = None  # blocks that see the image alone; None: as the weights, or 0
     image_branches: int | None = None  # branches of the pyramid without clicks; None: likewise
     clicks: str | None = None  # dense (disks) | sparse (tokens); None: likewise
+    disk_radius: float = 5.0  # of a click, in pixels of the crop
+    previous_mask: bool = True  # False: the network never sees its last answer
     freeze_backbone: bool = False  # train click embedding, pyramid and head alone
 
     # --- data
