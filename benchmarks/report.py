@@ -9,6 +9,7 @@ GrabCut, gives needless clicks, draws the figures, and writes
     docs/figures/iou_per_click.png, photos_24_objects.jpg
     README.md, between the two comments `results`
     simpleclick_lite/weights/README.md, the model card
+    simpleclick_lite/measured/evaluations.json, for the notebooks (see course_results.py)
 
 --runs names the folders of the training runs that led to the weights, in order; their facts are
 copied to benchmarks/results/shipped_training.json, without any path. Where training went on from
@@ -29,6 +30,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import course_numbers
 import disk_radius
 import extra_clicks
 import model_card
@@ -175,6 +177,7 @@ def write_texts() -> None:
     with atomic_path(SHIPPED / "README.md") as temporary:
         temporary.write_text(model_card.card(RESULTS), encoding="utf-8")
     print("wrote README.md and simpleclick_lite/weights/README.md")
+    course_numbers.collect(RESULTS)
 
 
 def main() -> None:
