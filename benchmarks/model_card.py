@@ -288,6 +288,7 @@ def card(results: Path) -> str:
         "`photos` is twelve photographs with outlines drawn for this project:",
         "![The photographs of photos with the outlines of their objects]"
         "(../../docs/figures/photos_contact_sheet.jpg)",
+        report_text.redrawn(),
         "## Known failures",
         _failures(results),
         "The network sees a crop scaled to its input size, so that thin parts (spokes, masts, "

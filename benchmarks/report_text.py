@@ -1,4 +1,4 @@
-"""README's results as text, made of the files in benchmarks/results alone.
+"""README's results as text, made of the files in benchmarks/results and of the outlines of `photos`.
 
 Measured and published numbers never share a table.
 """
@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
+from simpleclick_lite.data.photos import redraw_ious
 from simpleclick_lite.tables import published
 
 # row's file name -> how a table calls it; a row without a file is left out
@@ -44,9 +46,13 @@ def miou(result: dict, k: int) -> float | None:
     """Mean IoU after k clicks; None for later clicks of a run that stopped objects at an IoU."""
     if len(result["miou"]) >= k:
         return result["miou"][k - 1]
-    if k > 1 or result["settings"]["data"] == "photos":
+    if k > 1:
         return None
-    return sum(row["iou"][0] for row in result["objects"]) / len(result["objects"])
+    groups: dict[str, list[float]] = {}
+    for row in result["objects"]:  # means over photographs, as `evaluate` takes them
+        group = row["name"].split("/")[0] if result["settings"]["data"] == "photos" else row["name"]
+        groups.setdefault(group, []).append(row["iou"][0])
+    return mean(mean(ious) for ious in groups.values())
 
 
 def measured_table(results: Path, data: str) -> str:
@@ -129,6 +135,19 @@ def extra(results: Path) -> str:
         f"{result['settings']['harm']} of IoU in {100 * summary['all']['harmless']:g}% of all "
         f"cases ({both} for clicks on the object and on the background); the aim is 95%. The "
         f"worst fall was {-min(summary[k]['worst'] for k in ('positive', 'negative')):.2f}."
+    )
+
+
+def redrawn() -> str:
+    """How well two drawings of the same object of `photos` agree, computed from the outlines."""
+    ious = redraw_ious()
+    each = ", ".join(f"{name} {iou:.3f}" for name, iou in ious.items())
+    return (
+        f"Of the objects of photos, {len(ious)} were drawn a second time by the same hand, from "
+        "fresh crops at another scale and without snapping to edges. The two drawings agree with "
+        f"an IoU of {mean(ious.values()):.3f} on average ({each}; "
+        "`python tools/photo_outlines.py redraws`): an IoU above that cannot be told from a perfect "
+        "one."
     )
 
 

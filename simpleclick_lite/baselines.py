@@ -6,6 +6,7 @@ robot's clicks as the model.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -38,11 +39,16 @@ class DiskPredictor:
 
     Args:
         radius: in pixels, or None for a sixth of the image's longer side.
+
+    Raises:
+        InputError: a radius that is no positive number.
     """
 
     method = "disk"
 
     def __init__(self, radius: float | None = None) -> None:
+        if radius is not None and not 0 < radius < math.inf:
+            raise InputError(f"radius must be a positive number of pixels, not {radius:g}")
         self.radius = radius
         self._size = (0, 0)
 

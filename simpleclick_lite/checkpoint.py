@@ -122,7 +122,7 @@ def _from_folder(folder: Path) -> SimpleClick:
         version = int(data.get("format", 0))
         # save_pretrained of the hub mixin writes the configuration without our frame around it
         config = dict(data["config"]) if "width" not in data else data
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
         raise InputError(f"{config_path} is not the configuration of a saved model") from error
     if version > FORMAT:
         raise InputError(

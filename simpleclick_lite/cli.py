@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -54,6 +55,28 @@ def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
     return int(text)
+
+
+def _share(text: str) -> float:
+    """A number above 0 and at most 1."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value <= 1:  # also refuses nan
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0 and at most 1")
+    return value
+
+
+def _joined(argv: Sequence[str]) -> list[str]:
+    """`--positive -3,5` as `--positive=-3,5`: argparse takes what begins with - for an option."""
+    joined: list[str] = []
+    for text in argv:
+        if joined and joined[-1] in ("--positive", "--negative") and re.match(r"-[\d.]", text):
+            joined[-1] += f"={text}"
+        else:
+            joined.append(text)
+    return joined
 
 
 def _flag(parser: argparse.ArgumentParser, name: str, text: str) -> None:
@@ -163,6 +186,12 @@ def build_parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--json", type=Path, required=True, metavar="OUT.json")
     evaluate.add_argument("--max-clicks", type=_positive, default=20, metavar="N")
     evaluate.add_argument(
+        "--stop-iou",
+        type=_share,
+        metavar="IOU",
+        help="stop at this IoU: 0.9 is enough for NoC and quicker; mIoU then stays empty",
+    )
+    evaluate.add_argument(
         "--method", choices=("model", "disk", "grabcut"), default="model", help="what answers"
     )
     evaluate.add_argument("--radius", type=float, help="of --method disk, in pixels")
@@ -242,7 +271,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0 success, 1 something ran and failed, 2 a user's mistake, 130 Ctrl-C.
     """
-    argv = list(sys.argv[1:] if argv is None else argv)
+    argv = _joined(sys.argv[1:] if argv is None else argv)
     parser = build_parser()
     try:
         args, rest = parser.parse_known_args(argv)

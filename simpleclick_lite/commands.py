@@ -77,7 +77,11 @@ def evaluate(args: argparse.Namespace) -> int:
 
     if args.radius is not None and args.method != "disk":
         raise InputError("--radius is the disk's; give it with --method disk")
+    if not args.json.name or args.json.suffix == ".png":
+        raise InputError(f"--json {args.json} is no name of a JSON file; give one, as result.json")
     curve = args.curve or args.json.with_suffix(".png")
+    if curve.suffix.lower() != ".png":
+        raise InputError(f"cannot write {curve}: give --curve a name that ends in .png")
     log = args.json.with_suffix(".log.jsonl")  # finished objects, until the JSON is written
     dataset = open_dataset(args.data, args.root, args.split, **dict(args.option))
     indices = None
@@ -96,7 +100,10 @@ def evaluate(args: argparse.Namespace) -> int:
             log.unlink(missing_ok=True)
         try:
             result = run(
-                segmenter, dataset, args.max_clicks, log=log, indices=indices, settings=settings
+                *(segmenter, dataset, args.max_clicks, args.stop_iou),
+                log=log,
+                indices=indices,
+                settings=settings,
             )
         except KeyboardInterrupt:
             print(f"\nfinished objects are in {log}; --resume goes on there", file=sys.stderr)
@@ -141,6 +148,8 @@ def segment(args: argparse.Namespace) -> int:
     if args.out.suffix.lower() != ".png":
         raise InputError(f"cannot write {args.out}: give a name that ends in .png")
     image = read_image(args.image)
+    if args.out.exists() and args.out.samefile(args.image):
+        raise InputError(f"{args.out} is the photograph itself; give --out another name")
     points = args.positive + args.negative
     labels = [1] * len(args.positive) + [0] * len(args.negative)
     if not points:

@@ -274,7 +274,8 @@ def _read_log(log: str | Path | None, facts: dict) -> dict[str, ObjectResult]:
     """Finished objects of an interrupted run; a line that was cut off is dropped."""
     if log is None or not Path(log).exists():
         return {}
-    lines = Path(log).read_text(encoding="utf-8").splitlines()
+    # what is damaged is run again, also where it is not even text
+    lines = Path(log).read_text(encoding="utf-8", errors="replace").splitlines()
     done: dict[str, ObjectResult] = {}
     for number, line in enumerate(lines):
         try:

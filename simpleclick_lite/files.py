@@ -22,16 +22,21 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     """Give a temporary name beside `path`; on success it replaces `path`, on failure it vanishes.
 
     Raises:
-        InputError: the folder cannot be made or written, or the disk is full.
+        InputError: the folder cannot be made or written, `path` is a folder, or the disk is full.
     """
     path = Path(path)
     try:
+        if path.is_dir():
+            raise InputError(f"cannot write {path}: it is a folder; give the name of a file")
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(path.suffix, f".{path.stem}-", path.parent)
         os.close(handle)
-    except OSError as error:
+    except InputError:
+        raise
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
+        reason = getattr(error, "strerror", None) or error
         raise InputError(
-            f"cannot write {path}: {error.strerror or error}; choose a folder that can be written"
+            f"cannot write {path}: {reason}; choose a folder that can be written"
         ) from error
     temporary = Path(name)
     try:
@@ -88,9 +93,15 @@ def write_png(path: str | Path, array: np.ndarray) -> None:
 
 
 def _cut_off(data: bytes) -> bool:
-    """Whether a JPEG or PNG lacks its end: decoders fill the rest with gray and only warn."""
+    """Whether a JPEG or PNG lacks its end or a part: decoders fill it with gray and only warn."""
     if data[:8] == b"\x89PNG\r\n\x1a\n":
-        return b"IEND" not in data[-4096:] and b"IEND" not in data
+        at = 8
+        while at + 8 <= len(data):  # a chunk: its length, its name, the data, a checksum
+            name = data[at + 4 : at + 8]
+            at += 12 + int.from_bytes(data[at : at + 4], "big")
+            if name == b"IEND":
+                return False
+        return True
     if data[:2] != b"\xff\xd8":
         return False
     at = 2
@@ -106,8 +117,9 @@ def _decode(path: Path, flags: int, what: str) -> np.ndarray:
         data = path.read_bytes()
     except FileNotFoundError as error:
         raise InputError(f"{what} {path} does not exist; check the path") from error
-    except OSError as error:
-        raise InputError(f"{what} {path} cannot be read: {error.strerror or error}") from error
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{what} {path} cannot be read: {reason}") from error
     if _cut_off(data):
         raise InputError(f"{what} {path} is cut off (its end is missing); copy it again")
     array = None

@@ -6,6 +6,7 @@ A recipe is data: a `TrainConfig` with other values. `PRESETS[name]` is one, and
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields, replace
 
 from .errors import InputError
@@ -114,14 +115,21 @@ def check_config(config: TrainConfig) -> None:
     for name in ("image_size", "batch_size", "accumulate", "checkpoint_every", "keep", "log_every"):
         if getattr(config, name) < 1:
             raise InputError(f"{name} must be at least 1, not {getattr(config, name)}")
+    for field in fields(config):
+        value = getattr(config, field.name)
+        if isinstance(value, float) and not math.isfinite(value):
+            raise InputError(f"{field.name} must be a finite number, not {value}")
     for name in ("merge", "background", "stuff", "parts", "dropout", "ema"):
         if not 0 <= getattr(config, name) <= 1:
             raise InputError(f"{name} must lie between 0 and 1, not {getattr(config, name)}")
     for name in ("steps", "epochs", "epoch_length", "rounds", "workers", "warmup", "cache_mb"):
         if getattr(config, name) < 0:
             raise InputError(f"{name} must not be negative, not {getattr(config, name)}")
-    if config.distill < 0:
-        raise InputError(f"distill must not be negative, not {config.distill}")
+    for name in ("distill", "weight_decay", "clip", "final_rate"):
+        if getattr(config, name) < 0:
+            raise InputError(f"{name} must not be negative, not {getattr(config, name)}")
+    if not 0 <= config.beta2 < 1:
+        raise InputError(f"beta2 must lie in [0, 1), not {config.beta2}")
     if config.lr <= 0:
         raise InputError(f"lr must be above 0, not {config.lr}")
     if not config.steps and not config.epochs:

@@ -110,6 +110,8 @@ def test_an_unknown_public_name_is_an_attribute_error():
         (["--positive", "64,10"], "outside the image"),
         (["--positive", "10,48"], "outside the image"),
         (["--positive", "10,10", "--negative", "-1,5"], "outside the image"),
+        (["--positive", "-0.6,5"], "outside the image"),
+        (["--positive", "10,10", "--negative", "-.6,5"], "outside the image"),
         (["--positive", "nan,5"], "not a finite number"),
         (["--positive", "inf,5"], "not a finite number"),
         (["--positive", "ten,5"], "two numbers X,Y"),
@@ -119,8 +121,6 @@ def test_an_unknown_public_name_is_an_attribute_error():
 )
 def test_segment_refuses_clicks_in_one_line(clicks, says, photo, tmp_path, no_model, capsys):
     out = tmp_path / "mask.png"
-    clicks = [c.replace("-1,5", "-1.0,5") for c in clicks]
-    clicks = [f"{a}={b}" for a, b in zip(clicks[::2], clicks[1::2], strict=True)]
     code, printed, errors = run(capsys, "segment", photo, *clicks, "--out", out)
     assert code == 2
     assert printed == ""
@@ -144,10 +144,80 @@ def test_segment_refuses_an_output_it_cannot_write_before_the_model_runs(
     photo, tmp_path, no_model, capsys
 ):
     (tmp_path / "file").write_text("not a folder", encoding="utf-8")
-    for out in (tmp_path / "file" / "mask.png", tmp_path / "mask.jpg"):
+    (tmp_path / "folder.png").mkdir()
+    names = ("file/mask.png", "mask.jpg", "folder.png")
+    for out in (tmp_path / name for name in names):
         code, _, errors = run(capsys, "segment", photo, "--positive", "20,20", "--out", out)
         assert (code, len(errors)) == (2, 1)
         assert str(out) in errors[0]
+
+
+def test_segment_does_not_overwrite_the_photograph(photo, no_model, capsys):
+    before = photo.read_bytes()
+    code, _, errors = run(capsys, "segment", photo, "--positive", "20,20", "--out", photo)
+    assert (code, len(errors)) == (2, 1)
+    assert "photograph itself" in errors[0]
+    assert photo.read_bytes() == before
+
+
+@pytest.mark.parametrize("command", ["segment", "evaluate", "train"])
+def test_weights_of_another_model_and_truncated_ones_are_refused(
+    command, photo, weights, tmp_path, capsys
+):
+    def copy(name: str, state: bytes) -> Path:
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "config.json").write_bytes((weights / "config.json").read_bytes())
+        (folder / "model.safetensors").write_bytes(state)
+        return folder
+
+    whole = (weights / "model.safetensors").read_bytes()
+    checkpoint.save_model(build_model("micro", 64, pyramid="parallel"), tmp_path / "parallel")
+    other = (tmp_path / "parallel" / "model.safetensors").read_bytes()
+    torch.save({"state_dict": {}, "config": {}}, tmp_path / "foreign.pth")
+    (tmp_path / "cut.pth").write_bytes((tmp_path / "foreign.pth").read_bytes()[:200])
+    arguments = {
+        "segment": ("segment", photo, "--positive", "20,20", "--out", tmp_path / "m.png"),
+        "evaluate": ("evaluate", "--data", "photos", "--json", tmp_path / "r.json"),
+        "train": ("train", "--model", "micro", "--steps", "1", "--out", tmp_path / "run"),
+    }[command]
+    for wrong, says in (
+        (copy("truncated", whole[: len(whole) // 2]), "truncated"),
+        (copy("another", other), "this model"),
+        (tmp_path / "foreign.pth", "not a complete SimpleClick checkpoint"),
+        (tmp_path / "cut.pth", "truncated"),
+    ):
+        code, _, errors = run(capsys, *arguments, "--weights", wrong)
+        assert (code, len(errors)) == (2, 1), errors
+        assert says in errors[0] and wrong.name in errors[0]
+    assert not (tmp_path / "m.png").exists() and not (tmp_path / "r.json").exists()
+
+
+@pytest.mark.parametrize("command", ["evaluate", "train"])
+def test_a_mask_that_does_not_fit_and_a_broken_image_are_named(command, tmp_path, capsys):
+    for name in ("small", "broken"):
+        write_png(tmp_path / "images" / f"{name}.png", np.zeros((40, 60, 3), np.uint8))
+        write_png(tmp_path / "masks" / f"{name}.png", np.ones((40, 60), bool))
+    write_png(tmp_path / "masks" / "small.png", np.ones((40, 30), bool))
+    (tmp_path / "images" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nbroken")
+    arguments = {
+        "evaluate": ("--json", tmp_path / "r.json", "--method", "disk"),
+        "train": ("--out", tmp_path / "run", "--model", "micro", "--steps", "1"),
+    }[command]
+    code, _, errors = run(capsys, command, "--data", "folder", "--root", tmp_path, *arguments)
+    sentences = [line for line in errors if line.startswith("simpleclick-lite: ")]
+    assert (code, len(sentences)) == (2, 1)
+    assert "broken.png" in sentences[0] or "60 x 40 pixels" in sentences[0]
+    assert not any("Traceback" in line for line in errors)
+    # one bad picture among good ones is left out, counted and named
+    if command == "evaluate":
+        write_png(tmp_path / "images" / "broken.png", np.zeros((40, 60, 3), np.uint8))
+        code, printed, errors = run(
+            capsys, command, "--data", "folder", "--root", tmp_path, *arguments
+        )
+        assert code == 0
+        assert "skipped (unreadable) | 1" in printed
+        assert any("skipped" in line and "small.png" in line for line in errors)
 
 
 def test_segment_refuses_weights_and_devices_that_are_not_there(photo, tmp_path, capsys):
@@ -276,11 +346,38 @@ def test_evaluate_refuses_in_one_line_what_cannot_work(tmp_path, no_model, capsy
         ("--data", "folder", "--root", tmp_path / "none", *good, *disk),
         ("--data", "synthetic", "--json", tmp_path / "file" / "a.json", *disk),
         ("--data", "synthetic", *good, *disk, "--option", "colour=3"),
+        ("--data", "synthetic", *good, *disk, "--option", "length=many"),
         ("--data", "synthetic", *good, "--radius", "3"),
+        ("--data", "synthetic", *good, *disk, "--radius", "nan"),
+        ("--data", "synthetic", *good, *disk, "--radius", "-3"),
+        ("--data", "synthetic", *good, *disk, "--stop-iou", "90"),
+        ("--data", "synthetic", *good, *disk, "--curve", tmp_path / "a.jpg"),
+        ("--data", "synthetic", "--json", tmp_path, *disk),
+        ("--data", "synthetic", "--json", tmp_path / "a.png", *disk),
+        ("--data", "synthetic", "--json", "", *disk),
     ):
         code, _, errors = run(capsys, "evaluate", *arguments)
         assert (code, len(errors)) == (2, 1), arguments
     assert not (tmp_path / "a.json").exists()
+
+
+def test_evaluate_stops_objects_at_an_iou_when_asked(tmp_path, capsys):
+    results = []
+    for more in ((), ("--stop-iou", "0.3")):
+        code, _, _ = run(
+            capsys,
+            *("evaluate", "--data", "synthetic", "--method", "disk", "--option", "length=4"),
+            *("--json", tmp_path / "r.json", "--max-clicks", "4", *more),
+        )
+        assert code == 0
+        results.append(json.loads((tmp_path / "r.json").read_text(encoding="utf-8")))
+    whole, stopped = results
+    assert stopped["settings"]["stop_iou"] == 0.3
+    assert stopped["miou"] == [] and len(whole["miou"]) == 4
+    for a, b in zip(whole["objects"], stopped["objects"], strict=True):
+        first = next((k for k, iou in enumerate(a["iou"], 1) if iou >= 0.3), 4)
+        assert b["iou"] == a["iou"][:first] and b["clicks"] == a["clicks"][:first]
+    assert {len(item["iou"]) for item in stopped["objects"]} > {1}, "some stop and some do not"
 
 
 def test_an_interrupted_evaluation_goes_on_with_resume(monkeypatch, tmp_path, capsys):

@@ -141,3 +141,27 @@ def test_a_written_file_has_the_usual_permissions(tmp_path, rgb):
     write_png(tmp_path / "a.png", rgb)
     (tmp_path / "b").write_text("", encoding="utf-8")
     assert (tmp_path / "a.png").stat().st_mode == (tmp_path / "b").stat().st_mode
+
+
+def test_a_png_without_its_middle_is_refused_although_its_end_is_there(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8)
+    data = cv2.imencode(".png", noise)[1].tobytes()
+    (tmp_path / "cut.png").write_bytes(data[: len(data) // 2] + data[-12:])
+    with pytest.raises(InputError, match="cut off"):
+        read_image(tmp_path / "cut.png")
+
+
+@pytest.mark.parametrize("write", [write_json, write_png])
+def test_a_folder_in_the_files_place_is_refused_before_anything_is_written(tmp_path, write):
+    place = tmp_path / "name.png"
+    place.mkdir()
+    with pytest.raises(InputError, match="it is a folder"):
+        write(place, np.zeros((2, 2), np.uint8))
+    assert not list(place.iterdir()) and [p.name for p in tmp_path.iterdir()] == ["name.png"]
+
+
+def test_a_name_no_system_allows_is_an_input_error():
+    with pytest.raises(InputError, match="null"):
+        read_image("a\0b.png")
+    with pytest.raises(InputError, match="null"):
+        write_png("a\0b.png", np.zeros((2, 2), np.uint8))

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
+from numbers import Integral
 
 import cv2
 import numpy as np
@@ -58,6 +59,10 @@ class SyntheticScenes(Records[Scene]):
     def __init__(
         self, size: int = 224, seed: int = 0, length: int | None = None, split: str = "train"
     ):
+        numbers = {"size": size, "seed": seed, "length": 1 if length is None else length}
+        for name, value in numbers.items():
+            if not isinstance(value, Integral) or isinstance(value, bool):
+                raise InputError(f"{name} of synthetic must be a whole number, not {value!r}")
         if size < 32:
             raise InputError(f"synthetic scenes need a size of at least 32 pixels, not {size}")
         if seed < 0 or (length is not None and length < 1):
