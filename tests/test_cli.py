@@ -172,8 +172,8 @@ def test_weights_of_another_model_and_truncated_ones_are_refused(
         return folder
 
     whole = (weights / "model.safetensors").read_bytes()
-    checkpoint.save_model(build_model("micro", 64, pyramid="parallel"), tmp_path / "parallel")
-    other = (tmp_path / "parallel" / "model.safetensors").read_bytes()
+    checkpoint.save_model(build_model("micro", 64, pyramid="single_scale"), tmp_path / "single")
+    other = (tmp_path / "single" / "model.safetensors").read_bytes()
     torch.save({"state_dict": {}, "config": {}}, tmp_path / "foreign.pth")
     (tmp_path / "cut.pth").write_bytes((tmp_path / "foreign.pth").read_bytes()[:200])
     arguments = {

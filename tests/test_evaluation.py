@@ -91,7 +91,9 @@ def test_the_robot_gives_all_clicks_each_time():
     found = evaluate_object(predictor, _dataset()[0], max_clicks=6)
     assert found.ious == pytest.approx([0.25, 0.5, 0.75, 1.0, 0.8, 4 / 6])
     assert [len(points) for points, _ in predictor.asked] == [1, 2, 3, 4, 5, 6]
-    assert all(b[0][:-1] == a[0] for a, b in zip(predictor.asked, predictor.asked[1:], strict=False))
+    assert all(
+        b[0][:-1] == a[0] for a, b in zip(predictor.asked, predictor.asked[1:], strict=False)
+    )
     assert [c.positive for c in found.clicks] == [True] * 4 + [False] * 2
 
 

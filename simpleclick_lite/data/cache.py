@@ -162,7 +162,10 @@ class SceneCache(Sequence):
             if step >= 1000:
                 break
         if found is None:
-            raise InputError(f"{self.scenes.dataset.name}: no scene could be read")
+            first = next(iter(self.scenes.skipped.values()), "there is none")
+            raise InputError(
+                f"{self.scenes.dataset.name}: no scene could be read; the first: {first}"
+            )
         if self.used + found.nbytes <= self.limit:
             self.used += found.nbytes
             self._kept[index] = found
