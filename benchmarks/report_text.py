@@ -1,4 +1,4 @@
-"""README's results as text, made of the files in benchmarks/results and of the outlines of `photos`.
+"""README's results as text, made of benchmarks/results and of the outlines of `photos`.
 
 Measured and published numbers never share a table.
 """
@@ -146,8 +146,8 @@ def redrawn() -> str:
         f"Of the objects of photos, {len(ious)} were drawn a second time by the same hand, from "
         "fresh crops at another scale and without snapping to edges. The two drawings agree with "
         f"an IoU of {mean(ious.values()):.3f} on average ({each}; "
-        "`python tools/photo_outlines.py redraws`): an IoU above that cannot be told from a perfect "
-        "one."
+        "`python tools/photo_outlines.py redraws`): an IoU above that cannot be told from a "
+        "perfect one."
     )
 
 

@@ -178,7 +178,7 @@ def test_weights_of_another_model_and_truncated_ones_are_refused(
     (tmp_path / "cut.pth").write_bytes((tmp_path / "foreign.pth").read_bytes()[:200])
     arguments = {
         "segment": ("segment", photo, "--positive", "20,20", "--out", tmp_path / "m.png"),
-        "evaluate": ("evaluate", "--data", "photos", "--json", tmp_path / "r.json"),
+        "evaluate": ("evaluate", "--data", "synthetic", "--json", tmp_path / "r.json"),
         "train": ("train", "--model", "micro", "--steps", "1", "--out", tmp_path / "run"),
     }[command]
     for wrong, says in (

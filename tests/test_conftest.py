@@ -1,4 +1,4 @@
-"""REQUIRE_ALL=1 leaves no way to skip: every kind of skip becomes a failure that tells its reason."""
+"""REQUIRE_ALL=1 leaves no way to skip: every kind of skip becomes a failure with its reason."""
 
 from __future__ import annotations
 
