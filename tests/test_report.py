@@ -93,3 +93,19 @@ def test_an_experiment_keeps_what_a_run_reached_at_a_step(monkeypatch, tmp_path)
     assert experiments.row("seed 1", tmp_path, None)["miou"] == [0.3, 0.4]
     with pytest.raises(SystemExit, match="no validation at step 5"):
         experiments.row("seed 1", tmp_path, 5)
+
+
+def test_a_run_is_compared_with_the_best_disk_on_its_own_held_out_scenes(monkeypatch, tmp_path):
+    quick = load(monkeypatch, "quick_preset")
+    rows = [
+        {"step": 1, "seconds": 60.0, "loss": 1.0},
+        {"step": 2, "validation": {"synthetic": [0.1, 0.2, 0.3]}},
+        {"step": 3, "seconds": 120.0, "loss": 0.5},
+        {"step": 3, "validation": {"synthetic": [0.1, 0.5, 0.99]}},
+    ]
+    lines = "\n".join(json.dumps(row) for row in rows)
+    (tmp_path / "metrics.jsonl").write_text(lines + "\n", encoding="utf-8")
+    found = quick.compare(tmp_path, scenes=2)
+    assert (found["steps"], found["minutes"], found["held_out_scenes"]) == (3, 2.0, 2)
+    assert found["miou"][2] == 0.99 and found["beats_the_disk_at_3_clicks"] is True
+    assert 0 < found["disk_miou"] < 0.99 and found["disk_radius"] in range(5, 305, 5)
