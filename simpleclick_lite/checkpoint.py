@@ -47,6 +47,8 @@ def load_model(path: str | Path | None = None, image_size: int | None = None) ->
     Raises:
         InputError: a missing, truncated or foreign file; the sentence says what it looks like.
     """
+    if image_size is not None and (type(image_size) is not int or image_size < 1):
+        raise InputError(f"image_size must be a whole number of pixels, not {image_size!r}")
     if path is None:
         path = SHIPPED
         if not (path / "model.safetensors").exists():

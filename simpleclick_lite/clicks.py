@@ -121,6 +121,14 @@ def click_map(
     return torch.cat([previous_mask, disks.to(previous_mask.dtype)], dim=1)
 
 
+def _is_label(label: object) -> bool:
+    """Whether it is 0 or 1; an array of several values is neither."""
+    try:
+        return not isinstance(label, str) and label in (0, 1)
+    except (RuntimeError, ValueError):
+        return False
+
+
 def check_clicks(
     points: Iterable[Sequence[float]],
     labels: Iterable[int] | None,
@@ -155,7 +163,7 @@ def check_clicks(
             x, y = (float(value) for value in point)
         except (TypeError, ValueError, OverflowError) as error:
             raise InputError(f"a point is two numbers (x, y), not {point!r}") from error
-        if isinstance(label, str) or label not in (0, 1):
+        if not _is_label(label):
             raise InputError(f"label {label!r} is neither 1 (positive) nor 0 (negative)")
         if not (math.isfinite(x) and math.isfinite(y)):
             raise InputError(f"click ({x}, {y}) is not a finite number")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -91,7 +92,8 @@ class Predictor:
         threshold: a pixel belongs to the mask if its probability is above.
 
     Raises:
-        InputError: a device that cannot be used, or a crop size that is no positive whole number.
+        InputError: a path instead of a network, a device that cannot be used, or a crop size that
+            is no positive whole number.
     """
 
     def __init__(
@@ -103,6 +105,8 @@ class Predictor:
         crop_size: int | None = None,
         threshold: float = MASK_THRESHOLD,
     ) -> None:
+        if isinstance(model, str | Path):
+            raise InputError(f"Predictor needs a network, give it load_model({str(model)!r})")
         if crop_size is not None and (type(crop_size) is not int or crop_size < 1):
             raise InputError(f"crop_size must be a whole number of pixels, not {crop_size!r}")
         self.device = get_device(device)

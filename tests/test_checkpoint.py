@@ -346,6 +346,12 @@ def test_another_pytorch_file_is_refused(tmp_path, value, says):
         load_model(tmp_path / "a.pth")
 
 
+@pytest.mark.parametrize("size", [0, -448, 448.0, "448", True])
+def test_an_input_size_that_is_no_number_of_pixels_is_refused(size):
+    with pytest.raises(InputError, match="image_size must be a whole number"):
+        load_model(image_size=size)
+
+
 def test_a_path_that_does_not_exist_is_refused(tmp_path):
     with pytest.raises(InputError, match="do not exist"):
         load_model(tmp_path / "nothing.pth")
@@ -380,6 +386,7 @@ def test_bare_safetensors_are_refused(small, tmp_path):
         '{"config": {"disk_radius": 1e12}}',
         '{"config": {}, "format": 99}',
         '{"config": {}, "format": "new"}',
+        '{"config": {}, "format": 1e999}',
     ],
 )
 def test_a_broken_configuration_is_refused(small, tmp_path, config):

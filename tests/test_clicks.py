@@ -159,6 +159,8 @@ def test_the_border_of_the_image_is_half_a_pixel_outside_its_pixels():
         ([(1, 2)], [0.5], "neither 1"),
         ([(1, 2)], ["1"], "neither 1"),
         ([(1, 2)], [None], "neither 1"),
+        ([(1, 2)], [np.array([1, 0])], "neither 1"),
+        ([(1, 2)], [torch.tensor([1, 0])], "neither 1"),
     ],
 )
 def test_wrong_clicks_are_refused_in_one_sentence(points, labels, says):

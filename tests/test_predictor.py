@@ -315,6 +315,11 @@ def test_a_wrong_input_size_is_refused(size):
         Predictor(_model(), "cpu", crop_size=size)
 
 
+def test_a_path_instead_of_a_network_is_refused_with_what_to_write():
+    with pytest.raises(InputError, match=r"load_model\('runs/mine'\)"):
+        Predictor("runs/mine")
+
+
 def test_a_model_in_training_mode_is_put_to_evaluation():
     predictor = Predictor(_model().train(), "cpu")
     assert not predictor.model.training

@@ -166,7 +166,10 @@ def test_data_sets_and_scenes_can_be_sent_to_another_process():
     assert samples[2].mask.any()
 
 
-@pytest.mark.parametrize("options", [{"size": 8}, {"seed": -1}, {"length": 0}])
+@pytest.mark.parametrize(
+    "options",
+    [{"size": 8}, {"seed": -1}, {"length": 0}, {"length": "many"}, {"size": 64.0}, {"seed": True}],
+)
 def test_a_wrong_argument_is_refused_in_one_sentence(options):
     with pytest.raises(InputError):
         open_scenes("synthetic", **options)
