@@ -140,6 +140,20 @@ def test_paths_are_pathlib_and_replacement_is_os_replace():
     assert not found
 
 
+def test_loader_workers_start_with_spawn():
+    """Windows and macOS have nothing else, and a forked process inherits locks that are held."""
+    loaders = [
+        call
+        for path in package_files()
+        for call in calls(path)
+        if ast.unparse(call.func).rsplit(".", 1)[-1] == "DataLoader"
+    ]
+    assert loaders
+    for call in loaders:
+        options = {word.arg: ast.unparse(word.value) for word in call.keywords}
+        assert options["multiprocessing_context"] == "'spawn'"
+
+
 def test_no_module_imports_everything_of_another():
     found = [
         f"{relative(path)}:{node.lineno}"
