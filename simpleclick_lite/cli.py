@@ -149,7 +149,17 @@ def _add_data_commands(data: argparse.ArgumentParser) -> None:
     show = actions.add_parser("show", help="draw photographs with their masks")
     show.add_argument("name", metavar="NAME")
     _add_data(show)
-    show.add_argument("--count", type=_positive, default=24, metavar="N", help="pictures")
+    show.add_argument(
+        "--training",
+        nargs="?",
+        const="scratch",
+        metavar="PRESET",
+        help="instead: training samples with their clicks, as this preset makes them",
+    )
+    show.add_argument("--seed", type=int, default=0, help="of the training samples")
+    show.add_argument(
+        "--count", type=_positive, metavar="N", help="pictures (default: 24, in training 64)"
+    )
     show.add_argument("--out", type=Path, default=Path("sheet.png"), metavar="OUT.png")
     show.set_defaults(run=_run("data_show"))
 

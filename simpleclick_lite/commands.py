@@ -14,6 +14,7 @@ from .errors import InputError
 from .files import atomic_path, read_image, write_png
 
 if TYPE_CHECKING:
+    from .data.sampling import TrainingSamples
     from .evaluation import Segmenter
     from .predictor import Predictor
 
@@ -200,16 +201,31 @@ def data_check(args: argparse.Namespace) -> int:
 
 
 def data_show(args: argparse.Namespace) -> int:
-    """`data show`: a sheet of photographs with their masks."""
-    from .data.show import show_dataset
+    """`data show`: a sheet of photographs with their masks, or of training samples."""
+    from .data.show import show_dataset, show_training
 
+    if args.training is not None:
+        show_training(_training_samples(args), args.out, args.count or 64)
+        print(f"wrote {args.out}")
+        return 0
     shown = show_dataset(
-        args.name, args.root, args.out, args.count, args.split, **dict(args.option)
+        args.name, args.root, args.out, args.count or 24, args.split, **dict(args.option)
     )
     print(f"wrote {args.out}")
     if shown.skipped:
         print(shown.report(), file=sys.stderr)
     return 0
+
+
+def _training_samples(args: argparse.Namespace) -> TrainingSamples:
+    """The stream of samples that `train --preset PRESET --data NAME` would learn from."""
+    from .training import make_samples
+    from .training_presets import preset
+
+    if args.split is not None or args.option:
+        raise InputError("--training reads what training reads; leave --split and --option out")
+    root = None if args.root is None else str(args.root)
+    return make_samples(preset(args.training, data=args.name, root=root, seed=args.seed))
 
 
 def bench(args: argparse.Namespace) -> int:

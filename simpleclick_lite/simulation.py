@@ -92,8 +92,7 @@ def training_click(
     candidates, sign = training_candidates(probability, truth)
     if sign == 0:
         return None
-    x, y = _draw(candidates, rng)
-    return Click(x, y, sign > 0)
+    return Click(*_draw(np.flatnonzero(candidates), truth.shape[1], rng), sign > 0)
 
 
 def training_clicks(
@@ -142,9 +141,9 @@ def start_clicks(
     positive = target == 1
     clicks: list[Click] = []
     if positive.any():
-        inside = _eroded(positive, rng)
+        inside = np.flatnonzero(_eroded(positive, rng))
         for _ in range(1 + _geometric(max_clicks - 1, gamma, rng)):
-            clicks.append(Click(*_draw(inside, rng), True))
+            clicks.append(Click(*_draw(inside, target.shape[1], rng), True))
     background = target == 0
     count = _geometric(max_clicks, gamma, rng)
     if count == 0 or not background.any():
@@ -153,8 +152,11 @@ def start_clicks(
     elsewhere = others & background if others is not None and others.any() else background
     choices = [border if border.any() else background, elsewhere, background]
     choices[1] = choices[1] if choices[1].any() else background
-    for kind in rng.choice(3, size=count, p=[0.5, 0.4, 0.1]):
-        clicks.append(Click(*_draw(choices[kind], rng), False))
+    pixels: dict[int, np.ndarray] = {}  # listing the pixels of a region is the costly part
+    for kind in rng.choice(3, size=count, p=[0.5, 0.4, 0.1]).tolist():
+        if kind not in pixels:
+            pixels[kind] = np.flatnonzero(choices[kind])
+        clicks.append(Click(*_draw(pixels[kind], target.shape[1], rng), False))
     return clicks
 
 
@@ -181,8 +183,7 @@ def _geometric(largest: int, gamma: float, rng: np.random.Generator) -> int:
     return int(rng.choice(largest + 1, p=weights / weights.sum()))
 
 
-def _draw(region: np.ndarray, rng: np.random.Generator) -> tuple[float, float]:
-    """A uniformly random pixel (x, y) of a non-empty (H, W) bool region."""
-    indices = np.flatnonzero(region)
-    y, x = divmod(int(indices[rng.integers(len(indices))]), region.shape[1])
+def _draw(pixels: np.ndarray, width: int, rng: np.random.Generator) -> tuple[float, float]:
+    """A uniformly random (x, y) of a region, given the numbers of its pixels in raster order."""
+    y, x = divmod(int(pixels[rng.integers(len(pixels))]), width)
     return float(x), float(y)

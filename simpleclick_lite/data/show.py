@@ -1,4 +1,8 @@
-"""`simpleclick-lite data show`: a sheet of photographs with their masks, to be looked at."""
+"""`simpleclick-lite data show`: sheets of photographs with their masks, to be looked at.
+
+Either benchmark samples, or, with `--training`, what the network sees in training: crops after
+augmentation, with their targets and start clicks.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +13,11 @@ import numpy as np
 
 from ..errors import InputError
 from ..files import write_png
+from ..palette import NEGATIVE, POSITIVE
 from . import open_dataset
 from .base import Sample
 from .robust import Robust, robust
+from .sampling import TrainingSample, TrainingSamples
 
 TILE = 224  # pixels, side of a picture on the sheet
 CAPTION = 16  # pixels
@@ -39,7 +45,10 @@ def overlay(sample: Sample) -> np.ndarray:
 
 def tile(sample: Sample, side: int = TILE) -> np.ndarray:
     """One picture of the sheet: (side + CAPTION, side, 3) uint8 RGB."""
-    picture = overlay(sample)
+    return _framed(overlay(sample), sample.name, side)
+
+
+def _framed(picture: np.ndarray, text: str, side: int) -> np.ndarray:
     height, width = picture.shape[:2]
     scale = side / max(height, width)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
@@ -47,10 +56,52 @@ def tile(sample: Sample, side: int = TILE) -> np.ndarray:
     picture = cv2.resize(picture, size, interpolation=way)
     canvas = np.full((side + CAPTION, side, 3), 255, np.uint8)
     canvas[: size[1], : size[0]] = picture
-    text = sample.name.encode("ascii", "replace").decode()[-34:]
+    text = text.encode("ascii", "replace").decode()[-34:]
     font = cv2.FONT_HERSHEY_SIMPLEX
     cv2.putText(canvas, text, (2, side + CAPTION - 5), font, 0.36, (0, 0, 0), 1, cv2.LINE_AA)
     return canvas
+
+
+def training_tile(sample: TrainingSample, side: int = TILE) -> np.ndarray:
+    """One training sample: its target tinted, positive clicks as circles, negative as crosses.
+
+    Returns:
+        (side + CAPTION, side, 3) uint8 RGB.
+    """
+    signs = [click.positive for click in sample.clicks]
+    counts = f"{sum(signs)} + {len(signs) - sum(signs)} clicks"
+    picture = overlay(Sample(sample.image, sample.target, sample.source))
+    canvas = _framed(picture, f"{sample.source[-20:]}  {counts}", side)
+    unit = side / len(picture)  # pixels of the sheet in a pixel of the crop
+    for click in sample.clicks:
+        center = (int((click.x + 0.5) * unit), int((click.y + 0.5) * unit))
+        color = tuple(bytes.fromhex((POSITIVE if click.positive else NEGATIVE)[1:]))
+        if click.positive:
+            cv2.circle(canvas, center, 4, WHITE, -1)
+            cv2.circle(canvas, center, 3, color, -1)
+        else:
+            cv2.drawMarker(canvas, center, WHITE, cv2.MARKER_TILTED_CROSS, 9, 4)
+            cv2.drawMarker(canvas, center, color, cv2.MARKER_TILTED_CROSS, 8, 2)
+    return canvas
+
+
+def show_training(samples: TrainingSamples, out: str | Path = "sheet.png", count: int = 64) -> None:
+    """Draw the first `count` training samples into one PNG.
+
+    Raises:
+        InputError: no sample can be made of the data, or `out` cannot be written.
+    """
+    if count < 1:
+        raise InputError(f"the number of pictures must be at least 1, not {count}")
+    _write_sheet([training_tile(samples[i]) for i in range(count)], out, columns=8)
+
+
+def _write_sheet(tiles: list[np.ndarray], out: str | Path, columns: int = COLUMNS) -> None:
+    columns = min(columns, len(tiles))
+    missing = -len(tiles) % columns
+    tiles = [*tiles, *[np.full_like(tiles[0], 255)] * missing]
+    rows = [np.hstack(tiles[i : i + columns]) for i in range(0, len(tiles), columns)]
+    write_png(out, np.vstack(rows))
 
 
 def show_dataset(
@@ -81,9 +132,5 @@ def show_dataset(
     tiles = [tile(sample) for sample in items]
     if not tiles:
         raise InputError(items.report())
-    columns = min(COLUMNS, len(tiles))
-    while len(tiles) % columns:
-        tiles.append(np.full_like(tiles[0], 255))
-    rows = [np.hstack(tiles[i : i + columns]) for i in range(0, len(tiles), columns)]
-    write_png(out, np.vstack(rows))
+    _write_sheet(tiles, out)
     return items
