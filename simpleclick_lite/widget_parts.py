@@ -42,6 +42,7 @@ object</td></tr>
 to the object</td></tr>
 <tr><td><kbd>V</kbd> <kbd>I</kbd> <kbd>G</kbd> <kbd>S</kbd></td><td>next view · what the network
 sees · robot click · save</td></tr>
+<tr><td><kbd>?</kbd></td><td>this list</td></tr>
 </table>"""
 
 

@@ -208,6 +208,44 @@ def test_the_wheel_zooms_around_the_mouse_and_a_drag_moves_as_far_as_the_hand(fa
     page.check_cells()
 
 
+def test_one_finger_pushes_two_fingers_zoom_and_neither_clicks(fake):
+    page = fake(touch=True)
+    page.canvas.scroll_into_view_if_needed()
+    box, whole = page.canvas.bounding_box(), view(page)
+    screen = page.context.new_cdp_session(page.page)
+
+    def touch(kind: str, *places: tuple[float, float]) -> None:
+        points = [
+            {"x": box["x"] + x, "y": box["y"] + y, "id": i} for i, (x, y) in enumerate(places)
+        ]
+        screen.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    touch("touchStart", (200, 200))
+    touch("touchStart", (200, 200), (300, 200))
+    for step in range(1, 26):
+        touch("touchMove", (200 - 2 * step, 200), (300 + 2 * step, 200))
+    # a slow kernel is sent fewer places of the fingers; one more comes when it is ready
+    poll(
+        lambda: touch("touchMove", (150, 200), (350, 200)) or view(page).scale > 1.9 * whole.scale,
+        "zoomed; scale {}",
+        lambda: str(view(page).scale),
+    )
+    touch("touchEnd")
+    zoomed = view(page)
+    assert zoomed.scale < 2.1 * whole.scale
+    touch("touchStart", (300, 200))
+    touch("touchMove", (240, 200))
+    poll(
+        lambda: touch("touchMove", (200, 200)) or view(page).left > zoomed.left + 30,
+        "pushed to the left; {}",
+        lambda: str(view(page)),
+    )
+    touch("touchEnd")
+    page.python("assert tool.wait(60)")
+    assert page.python("print(tool.session.objects)").strip() == "[]"
+    page.check_cells()
+
+
 def choose_files(page: NotebookPage, button: str, *files) -> None:
     """Press the button and choose files, as a person does."""
     with page.page.expect_file_chooser() as chooser:
