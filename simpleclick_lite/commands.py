@@ -113,7 +113,7 @@ def evaluate(args: argparse.Namespace) -> int:
         miou = [result.miou(k) for k in range(1, args.max_clicks + 1)]
         click_curve({args.method: miou}, title=args.data).savefig(curve_file, format="png")
     log.unlink(missing_ok=True)
-    print(result.table())
+    print(result.table(range(1, args.max_clicks + 1)))
     print(f"\nwrote {args.json} and {curve}")
     for sentence in result.skipped:
         print(f"skipped: {sentence}", file=sys.stderr)

@@ -136,9 +136,9 @@ class Result:
         """Write the result; keys noc80, noc85, noc90, miou, failures85, failures90, …"""
         write_json(path, self.as_dict())
 
-    def table(self) -> str:
-        """The numbers as a Markdown table."""
-        ks = [k for k in (1, 2, 3, 5, 10, 20) if k <= self.max_clicks]
+    def table(self, clicks: Iterable[int] = (1, 2, 3, 5, 10, 20)) -> str:
+        """The numbers as a Markdown table, with mIoU after each of these clicks."""
+        ks = [k for k in clicks if k <= self.max_clicks]
         rows = [
             ("objects", f"{len(self.objects)}"),
             *((f"NoC@{round(t * 100)}", f"{self.noc(t):.2f}") for t in THRESHOLDS),

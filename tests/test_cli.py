@@ -319,7 +319,11 @@ def test_evaluate_writes_the_keys_of_the_contract_and_a_curve(tmp_path, capsys):
     assert len(result["miou"]) == 3
     assert len(result["objects"]) == 2
     assert result["settings"]["method"] == "disk"
-    assert "NoC@90" in printed
+    rows = [line.split("|")[1].strip() for line in printed.splitlines() if line.startswith("| ")]
+    assert rows[3:9] == ["NoC@80", "NoC@85", "NoC@90", "mIoU@1", "mIoU@2", "mIoU@3"]
+    assert rows[9:] == [
+        *("failures at IoU 0.85", "failures at IoU 0.90", "seconds per click (median)"),
+    ]
     curve = cv2.imdecode(np.frombuffer((tmp_path / "disk.png").read_bytes(), np.uint8), 1)
     assert curve.std() > 1, "the curve is a picture, not an empty page"
 

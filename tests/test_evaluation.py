@@ -44,6 +44,12 @@ def test_photographs_with_many_objects_count_once():
     assert _result(*ious, names=names, mean_over_groups=True).noc(0.9) == 2.5
 
 
+def test_the_table_shows_the_clicks_that_are_asked_for():
+    result = _result([0.5, 0.6, 0.7, 0.95])
+    assert "| mIoU@2 | 0.600 |" in result.table() and "mIoU@4" not in result.table()
+    assert "| mIoU@4 | 0.950 |" in result.table(range(1, 21))
+
+
 def test_runs_that_stopped_have_noc_but_no_miou():
     result = _result([0.5, 0.92], [0.91])
     assert result.noc(0.9) == 1.5
