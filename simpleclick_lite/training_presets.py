@@ -311,7 +311,7 @@ _CPU_STAGES = {
     "shipped_3": {"image_size": 128, "steps": 2000, "lr": 8e-4, "warmup": 50, "ema": 0.998},
     "shipped_4": {
         "image_size": 224,
-        "steps": 1000,
+        "steps": 650,
         "lr": 5e-4,
         "warmup": 30,
         "ema": 0.997,
