@@ -311,6 +311,7 @@ _CPU_STAGES = {
     "shipped_3": {"image_size": 128, "steps": 2000, "lr": 8e-4, "warmup": 50, "ema": 0.998},
     "shipped_4": {
         "image_size": 224,
+        "model_size": 224,
         "steps": 650,
         "lr": 5e-4,
         "warmup": 30,
@@ -322,7 +323,13 @@ _CPU_STAGES = {
 _GPU_STAGES = {
     "shipped_gpu_1": {"image_size": 128, "batch_size": 128, "steps": 8000},
     "shipped_gpu_2": {"image_size": 224, "batch_size": 64, "steps": 4000, "lr": 5e-4},
-    "shipped_gpu_3": {"image_size": 448, "batch_size": 32, "steps": 3000, "lr": 3e-4},
+    "shipped_gpu_3": {
+        "image_size": 448,
+        "model_size": 448,
+        "batch_size": 32,
+        "steps": 3000,
+        "lr": 3e-4,
+    },
 }
 
 # Recipes of several runs, each of which starts from the weights of the one before.
