@@ -6,10 +6,13 @@ from pixels and clicks to logits. Batch B and number of clicks N are free, the i
 fixed when the file is written:
 
     input   image          (B, 3, S, S) float32  RGB in [0, 1], not normalized
-    input   points         (B, N, 2)    float32  xy in pixels of this input
+    input   points         (B, N, 2)    float64  xy in pixels of this input
     input   labels         (B, N)       int64    1 positive, 0 negative, -1 padding
     input   previous_mask  (B, 1, S, S) float32  probability after the last click, zeros at first
     output  logits         (B, 1, S, S) float32  before the sigmoid
+
+Points are float64 as in a Predictor: where a pixel lies exactly on a click's circle, rounding
+decides whether it belongs to the disk, and float32 can decide otherwise.
 
 Needs the packages onnx, onnxscript and onnxruntime (the extra `course`).
 """
@@ -24,6 +27,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -74,7 +78,8 @@ def export_onnx(model: SimpleClick, path: str | Path, image_size: int | None = N
     copy = resize_positions(model, size).float().cpu().eval()
     config = OnnxConfig(size, copy.config.disk_radius)
     # two images and three clicks, all different, so that no axis is mistaken for a constant
-    points = torch.tensor([[[0.2, 0.3], [0.7, 0.4], [0.5, 0.6]]] * 2) * size
+    places = [[[0.2, 0.3], [0.7, 0.4], [0.5, 0.6]]] * 2
+    points = torch.tensor(places, dtype=torch.float64) * size
     labels = torch.tensor([[1, 0, -1], [1, 1, 0]])
     example = (torch.zeros(2, 3, size, size), points, labels, torch.zeros(2, 1, size, size))
     batch, clicks = torch.export.Dim("batch"), torch.export.Dim("clicks")
@@ -148,8 +153,9 @@ class OnnxModel(nn.Module):
             )
         if previous_mask is None:
             previous_mask = torch.zeros_like(image[:, :1])
-        values = (image.float(), points.float(), labels.long(), previous_mask.float())
-        arrays = (value.detach().cpu().contiguous().numpy() for value in values)
+        values = (image.float(), points, labels.long(), previous_mask.float())
+        arrays = [value.detach().cpu().contiguous().numpy() for value in values]
+        arrays[1] = arrays[1].astype(np.float64)  # here, not there: Apple's mps has no float64
         (logits,) = self.session.run([OUTPUT], dict(zip(INPUTS, arrays, strict=True)))
         return torch.from_numpy(logits).to(image.device)
 

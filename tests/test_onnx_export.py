@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from simpleclick_lite.checkpoint import load_model
+from simpleclick_lite.clicks import draw_disks
 from simpleclick_lite.data import open_dataset
 from simpleclick_lite.errors import InputError
 from simpleclick_lite.model import ModelConfig, SimpleClick
@@ -80,10 +81,24 @@ def test_every_input_reaches_the_answer(windowed):
         assert not torch.allclose(model(*other), answer, atol=1e-2)
 
 
+def test_a_pixel_on_the_circle_is_decided_as_in_pytorch(windowed):
+    """3.2 and 2.4 pixels away is a distance of 4, the radius; float32 may see it otherwise."""
+    image, _, _, previous = _inputs(1, 1, 448)
+    labels = torch.ones(1, 20, dtype=torch.long)
+    whole = torch.randint(10, 430, (1, 20, 2), generator=torch.Generator().manual_seed(3))
+    points = whole.double() + torch.tensor([0.2, 0.4], dtype=torch.float64)
+    disks = [draw_disks(p, labels, (448, 448), 4) for p in (points, points.float())]
+    assert not torch.equal(*disks), "these points would prove nothing"
+    with torch.no_grad():
+        wanted = _tiny().eval()(image, points, labels, previous)
+    found = OnnxModel(windowed)(image, points, labels, previous)
+    torch.testing.assert_close(found, wanted, rtol=1e-3, atol=1e-3)
+
+
 def test_the_file_says_what_it_takes(windowed):
     table = input_table(windowed)
     assert all(name in table for name in INPUTS)
-    assert "(batch, 3, 448, 448)" in table and "(batch, clicks, 2)" in table
+    assert "(batch, 3, 448, 448)" in table and "(batch, clicks, 2) | tensor(double)" in table
     assert OnnxModel(windowed).config.disk_radius == 4
 
 
