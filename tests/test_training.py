@@ -149,6 +149,8 @@ def test_a_run_leaves_weights_settings_metrics_checkpoint_and_pictures(tmp_path)
     assert {"loss", "iou", "lr", "samples_per_second", "seconds"} <= set(lines[0])
     picture = cv2.imread(str(tmp_path / "pictures" / "step_00000004.png"))
     assert picture.shape[1] == 2 * 4 * 160 and picture.std() > 10
+    pytest.importorskip("tensorboard")
+    assert list((tmp_path / "tensorboard").glob("events.*"))
 
 
 def _circles(folder, count: int = 6) -> None:
