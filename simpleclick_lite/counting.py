@@ -139,7 +139,8 @@ def count_operations(config: ModelConfig | str, image_size: int | None = None) -
     model.pyramid.register_forward_hook(lambda module, args, output: maps.extend(output))
     image = torch.empty(1, 3, config.image_size, config.image_size, device="meta")
     paper = _PaperCounter(model)
-    model.head.forward = model.head.forward_plain  # the published order
+    # the published order; by then the hook above has seen all maps
+    model.head.forward = lambda _, fused=None: model.head.forward_plain(maps)
     with torch.no_grad():
         published, attention = _flops(model.segment, image, image)
         paper.remove()
