@@ -87,6 +87,9 @@ def run_grid(
                 continue
             folder = out / path.stem / f"{re.sub('[ ,]+', '_', label)}_{seed}"
             runs[str(seed)] = run(plan, changes, seed, folder, progress)
+            result["seeds"] = sorted(
+                {int(k) for found in result["results"].values() for k in found}
+            )
             write_json(path, result)
             noc = {k: v["noc90"] for k, v in runs[str(seed)]["results"].items()}
             seconds = runs[str(seed)]["cpu_seconds"]

@@ -98,6 +98,7 @@ def test_an_interrupted_grid_goes_on(tmp_path: Path, monkeypatch):
     result = run_grid(tiny_plan(), [0, 1], tmp_path, path, ["design"])
     runs = [call for call in calls if call != "stop"]
     assert len(runs) == len(set(runs)) == 8, "nothing ran twice"
+    assert result["seeds"] == [0, 1]
     assert json.loads(path.read_text(encoding="utf-8")) == result
     assert list(axis_runs(result, "design")) == ["simple", "single_scale", "parallel", "partial"]
     assert list(axis_runs(result, "disk radius")) == ["disks of radius 5"], "what ran, no more"
