@@ -125,9 +125,16 @@ def scene_from_entry(
     Args:
         folders: where the image may lie, in order.
         source: the JSON file, for messages.
+
+    Raises:
+        InputError: the entry lacks its size or file name.
     """
-    height, width = int(entry["height"]), int(entry["width"])
-    file = Path(str(entry["file_name"]).replace("\\", "/"))
+    try:
+        height, width = int(entry["height"]), int(entry["width"])
+        file = Path(str(entry["file_name"]).replace("\\", "/"))
+    except (KeyError, TypeError, ValueError) as error:
+        number = entry.get("id")
+        raise InputError(f"{source}: the entry of image {number} is broken: {error!r}") from error
     ways = [folder / way for folder in folders for way in (file, file.name)]
     path = next((way for way in ways if way.is_file()), ways[0])
     objects = [a for a in annotations if is_object(a, min_area)]
