@@ -25,13 +25,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from torch import Tensor
 
 from simpleclick_lite.data.sampling import Batch, collate
-from simpleclick_lite.embedding import normalize
 from simpleclick_lite.files import write_json
 from simpleclick_lite.loss import normalized_focal_loss
 from simpleclick_lite.model import SimpleClick
+from simpleclick_lite.reference import PlainNetwork
 from simpleclick_lite.simulation import training_clicks
 from simpleclick_lite.training import make_model, make_samples, preset
 from simpleclick_lite.training_batches import to_device
@@ -42,35 +41,12 @@ ROUNDS = 2  # click rounds before the step
 RESULT = Path(__file__).parent / "results" / "training_step.json"
 
 
-def whole_image_disks(points: Tensor, labels: Tensor, size: tuple[int, int]) -> Tensor:
-    """Disks the slow way: the distance of every pixel to every click. (B, 2, H, W)."""
-    y = torch.arange(size[0], device=points.device, dtype=torch.float32)[:, None]
-    x = torch.arange(size[1], device=points.device, dtype=torch.float32)
-    distance = (x - points[..., 0, None, None]) ** 2 + (y - points[..., 1, None, None]) ** 2
-    maps = []
-    for sign in (1, 0):
-        off = torch.where(labels == sign, 0.0, 1e6)[..., None, None]
-        maps.append((distance + off).amin(1) <= 25)
-    return torch.stack(maps, 1).float()
-
-
 class Plain:
     """The step to compare with."""
 
     def __init__(self, model: SimpleClick, lr: float):
-        self.model = model
-        for block in model.backbone.blocks:
-            block.attn.fused_attn = False
-        self.optimizer = torch.optim.Adam(model.parameters(), lr=lr, foreach=False)
-
-    def forward(self, image: Tensor, points: Tensor, labels: Tensor, previous: Tensor) -> Tensor:
-        clicks = torch.cat([previous, whole_image_disks(points, labels, image.shape[-2:])], 1)
-        maps = self.model.pyramid(self.model.features(normalize(image), clicks))
-        logits = self.model.head.forward_plain(maps)
-        size = image.shape[-2:]
-        return torch.nn.functional.interpolate(
-            logits, size=size, mode="bilinear", align_corners=True
-        )
+        self.model = PlainNetwork(model)
+        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=lr, foreach=False)
 
     def step(self, batch: Batch) -> None:
         points, labels, previous = batch.points, batch.labels, batch.previous
@@ -78,13 +54,13 @@ class Plain:
         self.model.eval()
         with torch.no_grad():
             for done in range(ROUNDS):
-                previous = torch.sigmoid(self.forward(batch.image, points, labels, previous))
+                previous = torch.sigmoid(self.model(batch.image, points, labels, previous))
                 rngs = [np.random.default_rng((done, i)) for i in batch.index]
                 more, signs = training_clicks(previous.cpu().numpy(), truth, rngs)
                 points = torch.cat([points, torch.from_numpy(more).to(points.device)], 1)
                 labels = torch.cat([labels, torch.from_numpy(signs).to(labels.device)], 1)
         self.model.train()
-        logits = self.forward(batch.image, points, labels, previous)
+        logits = self.model(batch.image, points, labels, previous)
         normalized_focal_loss(logits, batch.target.float()).mean().backward()
         self.optimizer.step()
         self.optimizer.zero_grad()

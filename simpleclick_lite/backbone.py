@@ -13,11 +13,11 @@ from functools import partial
 import torch
 import torch.nn.functional as F  # noqa: N812
 from timm.layers import resample_abs_pos_embed, trunc_normal_
-from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from .embedding import PointTokens
+from .inference import FrugalBlock
 
 WINDOW_PIXELS = 224  # a window covers about as much as MAE's pretraining images
 
@@ -111,7 +111,8 @@ class PlainViT(nn.Module):
         self.pos_embed = nn.Parameter(torch.zeros(1, self.grid**2, width))
         norm = partial(nn.LayerNorm, eps=1e-6)
         self.blocks = nn.ModuleList(
-            Block(width, heads, mlp_ratio=4, qkv_bias=True, norm_layer=norm) for _ in range(depth)
+            FrugalBlock(width, heads, mlp_ratio=4, qkv_bias=True, norm_layer=norm)
+            for _ in range(depth)
         )
         self.global_every = global_block_every(depth)
         self.checkpointing = False  # recompute blocks in backward: less memory, a third more time

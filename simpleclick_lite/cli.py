@@ -202,6 +202,13 @@ def build_parser() -> argparse.ArgumentParser:
         help="stop at this IoU: 0.9 is enough for NoC and quicker; mIoU then stays empty",
     )
     evaluate.add_argument(
+        "--batch-size",
+        type=_positive,
+        default=1,
+        metavar="B",
+        help="objects that share a pass of the network (default: 1)",
+    )
+    evaluate.add_argument(
         "--method", choices=("model", "disk", "grabcut"), default="model", help="what answers"
     )
     evaluate.add_argument("--radius", type=float, help="of --method disk, in pixels")
@@ -244,18 +251,35 @@ def build_parser() -> argparse.ArgumentParser:
     _add_data_commands(data)
 
     bench = add("bench", "seconds per click on this machine, or the paper's tables beside ours")
-    bench.add_argument("--table", metavar="NAME", help="parameters, efficiency, comparison, …")
+    bench.add_argument(
+        "--table",
+        metavar="NAME",
+        help="latency (measured now), parameters, efficiency, comparison, …",
+    )
     bench.add_argument(
         "--results",
         type=Path,
         default=Path("benchmarks/results"),
         metavar="DIR",
-        help="measured results for --table (default: benchmarks/results)",
+        help="measured results for the paper's tables (default: benchmarks/results)",
     )
-    bench.add_argument("--models", nargs="+", default=["micro", "xtiny"], metavar="PRESET")
-    bench.add_argument("--image-size", type=_positive, default=448, metavar="PIXELS")
+    bench.add_argument("--models", nargs="+", metavar="PRESET", help="micro, xtiny, base, …")
+    bench.add_argument("--image-size", type=_positive, metavar="PIXELS")
     bench.add_argument("--clicks", type=_positive, default=5, metavar="N")
     bench.add_argument("--device", help="cpu, cuda, mps (default: the best there is)")
+    bench.add_argument(
+        "--threads", type=_positive, default=2, metavar="N", help="of --table latency (default: 2)"
+    )
+    bench.add_argument(
+        "--options",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help="of --table latency, also: bf16, onnx, int8, compile (minutes)",
+    )
+    bench.add_argument(
+        "--json", type=Path, metavar="OUT.json", help="of --table latency: write it as well"
+    )
 
     course = add("course", "run the notebooks in order; executed copies in runs/course")
     course.add_argument("names", nargs="*", metavar="NOTEBOOK", help='e.g. "03" (default: all)')

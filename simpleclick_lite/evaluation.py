@@ -8,59 +8,26 @@ clicks that IoU 0.90 takes, with 20 for objects that never get there.
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
-from .clicks import Click
 from .data import DATASETS, Sample
 from .errors import InputError
 from .files import write_json
-from .simulation import robot_click
+from .robot import (  # two of them for those who measure one object by hand
+    ObjectResult,
+    Segmenter,
+    evaluate_object,  # noqa: F401
+    evaluate_objects,
+    intersection_over_union,  # noqa: F401
+)
 
 THRESHOLDS = (0.80, 0.85, 0.90)
-
-
-class Segmenter(Protocol):
-    """What `evaluate` needs: a Predictor, or one of the baselines."""
-
-    def set_image(self, image: np.ndarray) -> None: ...
-
-    def predict(self, points: Sequence[Sequence[float]], labels: Sequence[int]) -> Any: ...
-
-
-@dataclass(frozen=True)
-class ObjectResult:
-    """What one object took.
-
-    Attributes:
-        name: the sample's name.
-        ious: IoU after click 1, 2, …
-        clicks: the robot's clicks.
-        seconds: time of all predictions together.
-    """
-
-    name: str
-    ious: list[float]
-    clicks: list[Click]
-    seconds: float
-
-    def as_dict(self) -> dict:
-        """Plain values for JSON; a click is [x, y, 1 or 0]."""
-        clicks = [[c.x, c.y, int(c.positive)] for c in self.clicks]
-        ious = [round(v, 6) for v in self.ious]
-        return {"name": self.name, "iou": ious, "clicks": clicks, "seconds": self.seconds}
-
-    @staticmethod
-    def from_dict(data: dict) -> ObjectResult:
-        """Undo `as_dict`."""
-        clicks = [Click(x, y, bool(label)) for x, y, label in data["clicks"]]
-        return ObjectResult(data["name"], data["iou"], clicks, data["seconds"])
 
 
 @dataclass
@@ -153,49 +120,6 @@ class Result:
         return "\n".join(["| measure | value |", "| --- | --- |", *lines])
 
 
-def intersection_over_union(mask: np.ndarray, truth: np.ndarray) -> float:
-    """IoU without the ignored pixels.
-
-    Args:
-        mask: (H, W) bool.
-        truth: (H, W) int8, 1 object, 0 background, -1 ignored.
-
-    Returns:
-        0 … 1; two empty masks agree, which is 1.
-    """
-    counted, wanted = truth != -1, truth == 1
-    union = ((mask | wanted) & counted).sum()
-    return float((mask & wanted & counted).sum() / union) if union else 1.0
-
-
-def evaluate_object(
-    predictor: Segmenter, sample: Sample, max_clicks: int = 20, stop_iou: float | None = None
-) -> ObjectResult:
-    """Let the robot click on one object.
-
-    Args:
-        predictor: gets the image, then all clicks each time.
-        sample: image (H, W, 3) and mask (H, W).
-        max_clicks: give up after so many.
-        stop_iou: stop earlier once the IoU is reached.
-    """
-    predictor.set_image(sample.image)
-    mask = np.zeros(sample.mask.shape, bool)
-    clicks: list[Click] = []
-    ious: list[float] = []
-    seconds = 0.0
-    for _ in range(max_clicks):
-        clicks.append(robot_click(mask, sample.mask, clicks))
-        start = time.perf_counter()
-        answer = predictor.predict([(c.x, c.y) for c in clicks], [int(c.positive) for c in clicks])
-        seconds += time.perf_counter() - start
-        mask = answer.mask
-        ious.append(intersection_over_union(mask, sample.mask))
-        if stop_iou is not None and ious[-1] >= stop_iou:
-            break
-    return ObjectResult(sample.name, ious, clicks, round(seconds, 4))
-
-
 def evaluate(
     predictor: Segmenter,
     dataset: Sequence[Sample],
@@ -205,6 +129,7 @@ def evaluate(
     indices: Iterable[int] | None = None,
     progress: bool = True,
     settings: dict[str, Any] | None = None,
+    batch_size: int = 1,
 ) -> Result:
     """Let the robot click on every object of a data set.
 
@@ -222,12 +147,15 @@ def evaluate(
         indices: which samples; all by default.
         progress: show a progress bar.
         settings: more facts to keep with the result.
+        batch_size: objects that share a pass of the network; the result is the same.
 
     Raises:
-        InputError: max_clicks under 1, no sample at all, or a log of another run.
+        InputError: max_clicks or batch_size under 1, no sample at all, a log of another run, or a
+            batch of more than one for a baseline.
     """
-    if max_clicks < 1:
-        raise InputError(f"max_clicks must be at least 1, not {max_clicks}")
+    for what, number in (("max_clicks", max_clicks), ("batch_size", batch_size)):
+        if number < 1:
+            raise InputError(f"{what} must be at least 1, not {number}")
     name = getattr(dataset, "name", type(dataset).__name__)
     chosen = list(range(len(dataset)) if indices is None else indices)
     if not chosen:
@@ -245,26 +173,39 @@ def evaluate(
     for key in ("flip", "crop", "crop_size", "threshold", "radius"):
         if hasattr(predictor, key):
             facts[key] = getattr(predictor, key)
+    if batch_size > 1:
+        facts["batch_size"] = batch_size
     facts |= settings or {}
     result = Result([], facts, max_clicks=max_clicks, mean_over_groups=name == "photos")
     done = _read_log(log, facts)
+    keys = [str(index) for index in chosen]
+    result.objects = [done[key] for key in keys if key in done]
+
+    def samples() -> Iterator[tuple[str, Sample]]:
+        for index, key in zip(chosen, keys, strict=True):
+            if key in done:
+                continue
+            try:
+                sample = dataset[index]
+            except InputError as error:
+                result.skipped.append(str(error))
+                continue
+            yield key, sample
+
+    bar = tqdm(total=len(chosen), initial=len(result.objects), disable=not progress)
+    bar.set_description(f"evaluate {name}")
     try:
-        bar = tqdm(chosen, desc=f"evaluate {name}", unit="object", disable=not progress)
-        for index in bar:
-            key = str(index)
-            if key not in done:
-                try:
-                    sample = dataset[index]
-                except InputError as error:
-                    result.skipped.append(str(error))
-                    continue
-                done[key] = evaluate_object(predictor, sample, max_clicks, stop_iou)
-                _append_log(log, facts, key, done[key])
-            result.objects.append(done[key])
+        for key, item in evaluate_objects(predictor, samples(), max_clicks, stop_iou, batch_size):
+            done[key] = item
+            _append_log(log, facts, key, item)
+            result.objects.append(item)
+            bar.update(len(result.objects) + len(result.skipped) - bar.n)
             bar.set_postfix_str(f"NoC@90 {result.noc(0.90):.2f}")
     finally:
         if hasattr(predictor, "crop_size"):
             predictor.crop_size = own_size
+        bar.close()
+    result.objects = [done[key] for key in keys if key in done]  # in the data set's order
     if not result.objects:
         raise InputError(f"no sample of {name} could be read; the first: {result.skipped[0]}")
     return result

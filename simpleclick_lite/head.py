@@ -13,6 +13,10 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
+from .inference import frugal, pointwise
+
+BAND = 2**18  # numbers in a band of rows, 1 MB: what a core's own cache holds
+
 
 class MLPHead(nn.Module):
     """Four pyramid maps to one map of logits at the finest map's size.
@@ -45,7 +49,40 @@ class MLPHead(nn.Module):
         Returns:
             (B, 1, H_0, W_0) logits.
         """
-        return self.classify(self.dropout(F.relu(self.fuse_maps(maps, fused))))
+        finest = maps[0] if fused is None else fused
+        whole = all(finest.shape[2] % x.shape[2] == 0 for x in maps)
+        if whole and frugal(finest) and not self.training:
+            return self._in_bands(maps, fused)
+        return self.classify(self.dropout(F.relu_(self.fuse_maps(maps, fused))))
+
+    def _in_bands(self, maps: Sequence[Tensor], fused: Tensor | None) -> Tensor:
+        """`forward` a band of rows after the other, so that no map of full size is ever made."""
+        slices = self.fuse.weight.chunk(len(self.project), dim=1)
+        start = 0 if fused is None else len(slices) - len(maps)
+        batch, _, height, width = (maps[0] if fused is None else fused).shape
+        rows = max(BAND // (width * self.fuse.out_channels), 1)
+        coarse = []
+        for index, x in enumerate(maps, start):
+            if index:
+                coarse.append(self._part(index, x, slices[index]))
+        logits = coarse[0].new_empty(batch, 1, height, width)
+        for sample in range(batch):
+            one = slice(sample, sample + 1)
+            for top in range(0, height, rows):
+                band = slice(top, min(top + rows, height))
+                if fused is None:
+                    total = self._part(0, maps[0][one, :, band], slices[0], self.fuse.bias)
+                else:
+                    total = fused[one, :, band].clone()
+                for part in coarse:
+                    total.add_(_upsampled_band(part[one], (height, width), band))
+                logits[one, :, band] = self.classify(F.relu_(total))
+        return logits
+
+    def _part(self, index: int, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+        """A map's share of the fused sum, before it is upsampled."""
+        project = self.project[index]
+        return pointwise(F.relu_(pointwise(x, project.weight, project.bias)), weight, bias)
 
     def fuse_maps(self, maps: Sequence[Tensor], fused: Tensor | None = None) -> Tensor:
         """Project maps, fuse them, and add them up at the finest map's size.
@@ -63,14 +100,13 @@ class MLPHead(nn.Module):
         slices = self.fuse.weight.chunk(len(self.project), dim=1)
         start = 0 if fused is None else len(slices) - len(maps)
         for index, x in enumerate(maps, start):
-            part = F.relu(self.project[index](x))
             if fused is None:
-                fused = F.conv2d(part, slices[index], self.fuse.bias)
+                fused = self._part(index, x, slices[index], self.fuse.bias)
                 continue
-            part, size = F.conv2d(part, slices[index]), fused.shape[-2:]
+            part, size = self._part(index, x, slices[index]), fused.shape[-2:]
             if part.shape[-2:] != size:
                 part = F.interpolate(part, size=size, mode="bilinear", align_corners=False)
-            fused = fused + part
+            fused = part.add_(fused)  # `part` is new here, `fused` may be the caller's
         return fused
 
     def forward_plain(self, maps: Sequence[Tensor]) -> Tensor:
@@ -88,3 +124,20 @@ class MLPHead(nn.Module):
             for x, project in zip(maps, self.project, strict=True)
         ]
         return self.classify(self.dropout(F.relu(self.fuse(torch.cat(parts, dim=1)))))
+
+
+def _upsampled_band(x: Tensor, size: tuple[int, int], band: slice) -> Tensor:
+    """Rows `band` of x (B, C, h, w) upsampled bilinearly to `size`, a whole multiple of h rows."""
+    factor = size[0] // x.shape[2]
+    if factor == 1 and x.shape[3] == size[1]:
+        return x[:, :, band]
+    # a row more on either side, because rows near the edge of what is given are mixed differently
+    first = max(band.start // factor - 1, 0)
+    last = min(-(-band.stop // factor) + 1, x.shape[2])
+    x = F.interpolate(
+        x[:, :, first:last],
+        size=((last - first) * factor, size[1]),
+        mode="bilinear",
+        align_corners=False,
+    )
+    return x[:, :, band.start - first * factor : band.stop - first * factor]

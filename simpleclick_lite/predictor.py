@@ -5,6 +5,7 @@ Used in notebooks 00, 10 and 13. Nothing here needs a display.
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -78,6 +79,20 @@ class Prediction:
             self.net_points, self.net_labels, self.net_previous_mask, self.disk_radius
         )
         return shown[0].cpu().numpy()
+
+
+@dataclass(frozen=True)
+class View:
+    """What the network is shown for one object, and what its answer continues from."""
+
+    state: State
+    clicks: tuple[Click, ...]
+    box: Box
+    image: Tensor  # (1, 3, h, w) in [0, 1]
+    points: Tensor  # (1, N, 2) xy in the crop
+    labels: Tensor  # (1, N)
+    previous: Tensor  # (1, 1, h, w)
+    start: float  # seconds, when the click came
 
 
 class Predictor:
@@ -164,16 +179,21 @@ class Predictor:
         Raises:
             InputError: no image set, no click, or clicks that cannot be used.
         """
-        if self._image is None:
-            raise InputError("no image is set; call set_image(image) first")
-        size = (self._image.shape[2], self._image.shape[3])
-        clicks = tuple(check_clicks(points, labels, size))
-        state = self._start if clicks == self.state.clicks else self.state
-        if clicks[: len(state.clicks)] != state.clicks:
-            state = State()
+        state, clicks = self._continued(points, labels)
         if previous_mask is not None:
+            size = (self._image.shape[2], self._image.shape[3])
             state = State(state.clicks, _as_probability(previous_mask, size), state.box)
         return self.continue_from(state, clicks)
+
+    def _continued(
+        self, points: Sequence[Sequence[float]], labels: Sequence[int] | None
+    ) -> tuple[State, tuple[Click, ...]]:
+        """The clicks, checked, and the state that they continue."""
+        if self._image is None:
+            raise InputError("no image is set; call set_image(image) first")
+        clicks = tuple(check_clicks(points, labels, tuple(self._image.shape[2:])))
+        state = self._start if clicks == self.state.clicks else self.state
+        return (state if clicks[: len(state.clicks)] == state.clicks else State()), clicks
 
     def continue_from(self, state: State, clicks: Sequence[Click]) -> Prediction:
         """Answer `clicks`, with previous mask and crop taken from `state` (undo: an older state).
@@ -182,6 +202,21 @@ class Predictor:
             state: of an earlier Prediction on this image, or State() to start.
             clicks: all clicks on the object, checked, in pixels of the image.
         """
+        view = self._look(state, clicks)
+        known = (view.box, self.input_size, self.flip) in self._encoded
+        with torch.no_grad():
+            inside = self._run(view.image, view.points, view.labels, view.previous)
+        return self._answer(view, inside, known)
+
+    def fork(self) -> Predictor:
+        """A predictor for another image that shares this one's network and settings."""
+        other = copy.copy(self)
+        other._image, other._encoded = None, {}
+        other.reset()
+        return other
+
+    def _look(self, state: State, clicks: Sequence[Click]) -> View:
+        """What the network is shown for `clicks` after `state`."""
         if self._image is None:
             raise InputError("no image is set; call set_image(image) first")
         start = time.perf_counter()
@@ -194,33 +229,35 @@ class Predictor:
             side = self.input_size
             previous = torch.zeros(1, 1, side, side, device=self.device)
             if state.probability is not None:
-                given = torch.from_numpy(state.probability).to(self.device)[None, None]
-                previous = _resize(
-                    given[..., box.top : box.bottom + 1, box.left : box.right + 1], side
-                )
+                part = state.probability[box.top : box.bottom + 1, box.left : box.right + 1]
+                previous = _resize(torch.from_numpy(part).to(self.device)[None, None], side)
             # as published, points keep float64 until disks are drawn; Apple's mps has none
             precise = torch.float32 if self.device.type == "mps" else torch.float64
             points, labels = pad_clicks([to_crop(clicks, box, side)], self.device, precise)
-            known = (box, side, self.flip) in self._encoded
-            inside = self._run(image, points, labels, previous)
+        return View(state, tuple(clicks), box, image, points, labels, previous, start)
+
+    def _answer(self, view: View, inside: Tensor, cached: bool = False) -> Prediction:
+        """From the probability (1, 1, h, w) inside the crop to the photograph's mask."""
+        box, (height, width) = view.box, self._image.shape[2:]
+        with torch.no_grad():
             inside = _resize(inside, (box.bottom - box.top + 1, box.right - box.left + 1))
-            probability = np.zeros((height, width), np.float32)
-            probability[box.top : box.bottom + 1, box.left : box.right + 1] = (
-                inside[0, 0].float().cpu().numpy()
-            )
-        self._start, self.state = state, State(tuple(clicks), probability, box)
+        probability = np.zeros((height, width), np.float32)
+        probability[box.top : box.bottom + 1, box.left : box.right + 1] = (
+            inside[0, 0].float().cpu().numpy()
+        )
+        self._start, self.state = view.state, State(view.clicks, probability, box)
         return Prediction(
             mask=probability > self.threshold,
             probability=probability,
             crop=(box.left, box.top, box.right + 1, box.bottom + 1),
-            milliseconds=(time.perf_counter() - start) * 1000,
+            milliseconds=(time.perf_counter() - view.start) * 1000,
             state=self.state,
-            net_image=image,
-            net_points=points,
-            net_labels=labels,
-            net_previous_mask=previous,
+            net_image=view.image,
+            net_points=view.points,
+            net_labels=view.labels,
+            net_previous_mask=view.previous,
             disk_radius=self.model.config.disk_radius,
-            cached=known,
+            cached=cached,
         )
 
     def _resized_crop(self, box: Box) -> Tensor:
@@ -231,21 +268,22 @@ class Predictor:
         return self._seen[2]
 
     def _run(self, image: Tensor, points: Tensor, labels: Tensor, previous: Tensor) -> Tensor:
-        """Probability (1, 1, h, w); with `flip` the mirrored crop runs in the same batch."""
+        """Probability (B, 1, h, w); with `flip` the mirrored crops run in the same batch."""
+        batch = len(image)
         if self.flip:
             mirrored = points.clone()
             mirrored[..., 0] = image.shape[-1] - 1 - mirrored[..., 0]
             image = torch.cat([image, image.flip(-1)])
             points, labels = torch.cat([points, mirrored]), torch.cat([labels, labels])
             previous = torch.cat([previous, previous.flip(-1)])
-        if self.model.config.fusion_block:
+        if self.model.config.fusion_block and batch == 1:
             logits = self.model.decode(self._encode(image), points, labels, previous)
         else:
             logits = self.model(image, points, labels, previous)
         if not self.flip:
             return torch.sigmoid(logits)
         # the published code averages the logits; averaging probabilities gives other numbers
-        return torch.sigmoid(0.5 * (logits[:1] + logits[1:].flip(-1)))
+        return torch.sigmoid(0.5 * (logits[:batch] + logits[batch:].flip(-1)))
 
     def _encode(self, image: Tensor) -> ImageState:
         """The part of the network that no click changes, computed once per crop (`_seen`)."""
@@ -255,6 +293,36 @@ class Predictor:
         while len(self._encoded) > KEPT_CROPS:
             del self._encoded[next(iter(self._encoded))]
         return state
+
+
+def predict_together(
+    asked: Sequence[tuple[Predictor, Sequence[Sequence[float]], Sequence[int]]],
+) -> list[Prediction]:
+    """Answer a click on each of several objects with one pass of the network.
+
+    Args:
+        asked: predictor, points and labels of each object. The predictors are different ones with
+            the same network and settings (`fork`), each with its own image.
+
+    Returns:
+        one Prediction each, as `predict` of each alone.
+    """
+    views = [p._look(*p._continued(points, labels)) for p, points, labels in asked]
+    count = max(view.points.shape[1] for view in views)
+    more = [count - view.points.shape[1] for view in views]
+    with torch.no_grad():
+        inside = asked[0][0]._run(
+            torch.cat([view.image for view in views]),
+            torch.cat([F.pad(v.points, (0, 0, 0, n)) for v, n in zip(views, more, strict=True)]),
+            torch.cat(
+                [F.pad(v.labels, (0, n), value=-1) for v, n in zip(views, more, strict=True)]
+            ),
+            torch.cat([view.previous for view in views]),
+        )
+    return [
+        p._answer(view, part[None])
+        for (p, *_), view, part in zip(asked, views, inside, strict=True)
+    ]
 
 
 def _resize(x: Tensor, size: int | tuple[int, int]) -> Tensor:

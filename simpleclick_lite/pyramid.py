@@ -12,6 +12,8 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from .inference import FrugalBranch
+
 DESIGNS = ("simple", "single_scale", "parallel", "partial")
 IMAGE = -1  # a branch's source: the map of the image alone, just before clicks enter
 
@@ -26,7 +28,7 @@ def _project(inner: int, out: int) -> list[nn.Module]:
     return [nn.Conv2d(inner, out, 1), _norm(out), nn.GELU()]
 
 
-def branch(stride_factor: float, width: int, out: int) -> nn.Sequential:
+def branch(stride_factor: float, width: int, out: int) -> FrugalBranch:
     """One branch of the pyramid.
 
     Args:
@@ -46,17 +48,17 @@ def branch(stride_factor: float, width: int, out: int) -> nn.Sequential:
             nn.ConvTranspose2d(inner, inner // 2, 2, stride=2),
             _norm(inner // 2),
         ]
-        return nn.Sequential(*layers, *_project(inner // 2, out))
+        return FrugalBranch(*layers, *_project(inner // 2, out))
     if stride_factor == 0.5:
         inner = max(out, width // 2)
         up = nn.ConvTranspose2d(width, inner, 2, stride=2)
-        return nn.Sequential(up, _norm(inner), *_project(inner, out))
+        return FrugalBranch(up, _norm(inner), *_project(inner, out))
     if stride_factor == 1:
-        return nn.Sequential(*_project(width, out))
+        return FrugalBranch(*_project(width, out))
     if stride_factor == 2:
         inner = max(out, 2 * width)
         down = nn.Conv2d(width, inner, 2, stride=2)
-        return nn.Sequential(down, _norm(inner), *_project(inner, out))
+        return FrugalBranch(down, _norm(inner), *_project(inner, out))
     raise ValueError(f"stride factor {stride_factor} is not 1/4, 1/2, 1 or 2")
 
 

@@ -20,6 +20,7 @@ from simpleclick_lite import clicks as clicks_module
 from simpleclick_lite import simulation
 from simpleclick_lite.clicks import Click
 from simpleclick_lite.embedding import normalize
+from simpleclick_lite.inference import as_written
 from simpleclick_lite.loss import normalized_focal_loss
 from simpleclick_lite.model import SimpleClick
 from simpleclick_lite.official import official_name
@@ -98,7 +99,8 @@ def stages_of(model: SimpleClick, *args: Tensor) -> dict[str, Tensor]:
         kept |= {f"block{k:02}": x for k, x in enumerate(blocks)}
         fused = []
         hook = model.head.classify.register_forward_pre_hook(lambda _, args: fused.append(args[0]))
-        model.head(kept["pyramid"])
+        with as_written():  # the fused map in one piece
+            model.head(kept["pyramid"])
         hook.remove()
         kept["fused"] = fused[0]
     # keeping stages takes another path through the window blocks: it must be the same numbers

@@ -385,12 +385,12 @@ def test_evaluate_stops_objects_at_an_iou_when_asked(tmp_path, capsys):
 
 
 def test_an_interrupted_evaluation_goes_on_with_resume(monkeypatch, tmp_path, capsys):
-    from simpleclick_lite import evaluation
+    from simpleclick_lite import robot
 
     out = tmp_path / "disk.json"
     command = ("evaluate", "--data", "synthetic", "--method", "disk", "--json", out)
     command += ("--option", "length=3", "--max-clicks", "2")
-    really, seen = evaluation.evaluate_object, []
+    really, seen = robot.evaluate_object, []
 
     def interrupted(predictor, sample, *rest):
         seen.append(sample.name)
@@ -398,7 +398,7 @@ def test_an_interrupted_evaluation_goes_on_with_resume(monkeypatch, tmp_path, ca
             raise KeyboardInterrupt
         return really(predictor, sample, *rest)
 
-    monkeypatch.setattr(evaluation, "evaluate_object", interrupted)
+    monkeypatch.setattr(robot, "evaluate_object", interrupted)
     code, _, errors = run(capsys, *command)
     assert code == 130
     assert any("--resume" in line for line in errors)

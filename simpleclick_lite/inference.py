@@ -1,0 +1,113 @@
+"""The same layers with less memory traffic, for when nobody asks for a gradient.
+
+On a CPU large products run near the processor's peak; what is lost is lost around them. A new array
+of 13 MB costs about a millisecond before anything is written to it (the system hands out its pages
+one by one and fills them with zeros), four times as much as adding to one that exists. So results
+are overwritten where nothing else reads them. A token map seen as (B, C, h, w) has its channels
+last in memory; kept so, a 1x1 convolution is one matrix product and upsampling reads whole vectors.
+
+Numbers differ by rounding only. With gradients, mixed precision, tracing or on another device than
+a CPU every layer here runs as it is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from timm.models.vision_transformer import Block
+from torch import Tensor, nn
+
+LAST = torch.channels_last
+_as_written: ContextVar[bool] = ContextVar("as_written", default=False)
+
+
+@contextmanager
+def as_written() -> Iterator[None]:
+    """Run every layer as it is: for comparisons."""
+    token = _as_written.set(True)
+    try:
+        yield
+    finally:
+        _as_written.reset(token)
+
+
+def frugal(x: Tensor) -> bool:
+    """Whether layers on `x` may overwrite their results: on a CPU, and nothing else looks on."""
+    return (
+        x.device.type == "cpu"
+        and not _as_written.get()
+        and not torch.is_grad_enabled()
+        and not torch.is_autocast_enabled("cpu")
+        and not torch.compiler.is_compiling()  # exporting is compiling, too
+        and not torch.jit.is_tracing()
+    )
+
+
+class FrugalBlock(Block):
+    """timm's transformer block, without layer scale, its activation GELU."""
+
+    def forward(self, x: Tensor, attn_mask: Tensor | None = None, **more: Any) -> Tensor:
+        """Tokens (B, N, C) to tokens (B, N, C); `x` is not changed."""
+        if self.training or not frugal(x):
+            return super().forward(x, attn_mask=attn_mask, **more)
+        y = self.attn(self.norm1(x), attn_mask=attn_mask, **more).add_(x)
+        hidden = torch.ops.aten.gelu_(self.mlp.fc1(self.norm2(y)))
+        return self.mlp.fc2(hidden).add_(y)
+
+
+class FrugalBranch(nn.Sequential):
+    """A branch of the pyramid: convolutions of which no two windows overlap, norms and GELUs."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """A map (B, C, h, w), which is not changed, to a map (B, C', h', w')."""
+        if not frugal(x):
+            return super().forward(x)
+        given = x
+        for layer in self:
+            if isinstance(layer, nn.ConvTranspose2d):
+                weight = layer.weight.to(memory_format=LAST)
+                x = F.conv_transpose2d(x, weight, layer.bias, layer.stride)
+            elif isinstance(layer, nn.Conv2d) and layer.kernel_size == (1, 1):
+                x = pointwise(x, layer.weight, layer.bias)
+            elif isinstance(layer, nn.Conv2d):
+                x = F.conv2d(x, layer.weight.to(memory_format=LAST), layer.bias, layer.stride)
+            elif isinstance(layer, nn.GELU) and x is not given:
+                x = torch.ops.aten.gelu_(x)
+            elif isinstance(layer, nn.GroupNorm) and x is not given:
+                x = _normalized(layer, x)
+            else:
+                x = layer(x)
+        return x
+
+
+def _normalized(norm: nn.GroupNorm, x: Tensor) -> Tensor:
+    """A norm over all channels and pixels of a sample, (B, C, h, w), overwriting `x`."""
+    if x.dtype != torch.float32 or not x.is_contiguous(memory_format=LAST) or norm.num_groups > 1:
+        return norm(x)
+    for sample in x.permute(0, 2, 3, 1):  # (h, w, C), one piece of memory
+        flat = sample.view(-1)
+        flat.sub_(flat.mean())
+        scale = norm.weight * torch.rsqrt(torch.dot(flat, flat) / flat.numel() + norm.eps)
+        torch.addcmul(norm.bias, sample, scale, out=sample)
+    return x
+
+
+def pointwise(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """A 1x1 convolution, where it pays as one matrix product over all pixels.
+
+    Args:
+        x: (B, C, h, w).
+        weight: (C', C, 1, 1).
+        bias: (C',) or None.
+
+    Returns:
+        (B, C', h, w).
+    """
+    if not frugal(x):
+        return F.conv2d(x, weight, bias)
+    return F.linear(x.permute(0, 2, 3, 1), weight.flatten(1), bias).permute(0, 3, 1, 2)

@@ -1,0 +1,135 @@
+"""The layers with less memory traffic: the same numbers, and the caller's arrays as they were."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from simpleclick_lite.head import MLPHead
+from simpleclick_lite.inference import as_written, frugal
+from simpleclick_lite.model import PRESETS, ModelConfig, SimpleClick
+from simpleclick_lite.pyramid import branch
+from simpleclick_lite.reference import PlainNetwork
+
+TINY = ModelConfig(
+    image_size=64,
+    width=16,
+    depth=4,
+    heads=2,
+    pyramid_channels=(4, 6, 8, 10),
+    head_channels=8,
+)
+
+
+def _model(**change) -> SimpleClick:
+    torch.manual_seed(0)
+    model = SimpleClick(replace(TINY, **change)).eval()
+    torch.nn.init.normal_(model.head.classify.weight, std=3)
+    return model
+
+
+def _inputs(batch=2, height=64, width=64):
+    generator = torch.Generator().manual_seed(0)
+    points = torch.rand(batch, 3, 2, generator=generator) * height
+    labels = torch.tensor([[1, 0, -1]] * batch)
+    image = torch.rand(batch, 3, height, width, generator=generator)
+    return image, points, labels, torch.rand(batch, 1, height, width, generator=generator)
+
+
+@pytest.mark.parametrize("size", [(64, 64), (96, 160), (240, 64), (70, 50), (48, 48)])
+@pytest.mark.parametrize("pyramid", ["simple", "single_scale", "parallel", "partial"])
+@torch.no_grad()
+def test_the_exact_network_gives_the_written_networks_answer(pyramid, size):
+    model, inputs = _model(pyramid=pyramid), _inputs(2, *size)
+    with as_written():
+        expected = model(*inputs)
+    assert expected.std() > 0.1
+    torch.testing.assert_close(model(*inputs), expected, atol=1e-4, rtol=1e-4)
+
+
+@torch.no_grad()
+def test_xtiny_at_448_equals_the_plain_reference():
+    torch.manual_seed(0)
+    model = SimpleClick(PRESETS["xtiny"]).eval()
+    torch.nn.init.normal_(model.head.classify.weight, std=0.3)
+    inputs = _inputs(1, 448, 448)
+    expected = PlainNetwork(model)(*inputs)
+    assert expected.std() > 0.1
+    assert (model(*inputs) - expected).abs().max() < 1e-4
+
+
+@torch.no_grad()
+def test_a_cached_image_is_not_overwritten():
+    model = _model(fusion_block=2, image_branches=2)
+    image, *clicks = _inputs()
+    state = model.encode_image(image)
+    first = model.decode(state, *clicks)
+    assert torch.equal(model.decode(state, *clicks), first)
+    with as_written():
+        torch.testing.assert_close(first, model(image, *clicks), atol=1e-4, rtol=1e-4)
+
+
+@torch.no_grad()
+def test_stages_are_those_of_the_written_network():
+    model, tokens = _model(), torch.randn(2, 196, 16)
+    stages, expected = [], []
+    before = tokens.clone()
+    model.backbone(tokens, (14, 14), stages)
+    with as_written():
+        model.backbone(tokens, (14, 14), expected)
+    assert torch.equal(tokens, before)
+    for a, b in zip(stages, expected, strict=True):
+        torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("factor", [0.25, 0.5, 1, 2])
+@torch.no_grad()
+def test_a_branch_leaves_its_input_alone(factor):
+    torch.manual_seed(0)
+    layers = branch(factor, 16, 8)
+    for norm in layers:
+        if isinstance(norm, torch.nn.GroupNorm):  # fresh norms would hide a forgotten weight
+            norm.weight.data.uniform_(0.5, 2)
+            norm.bias.data.normal_()
+    for x in (torch.randn(2, 6, 10, 16).permute(0, 3, 1, 2) + 3, torch.randn(2, 16, 6, 10)):
+        before = x.clone()
+        found = layers(x)
+        assert torch.equal(x, before)
+        with as_written():
+            torch.testing.assert_close(found, layers(x), atol=1e-5, rtol=1e-5)
+
+
+@torch.no_grad()
+def test_bands_of_any_height_make_the_same_head(monkeypatch):
+    torch.manual_seed(0)
+    head = MLPHead((4, 6, 8, 10), 12).eval()
+    sizes = [(24, 16), (12, 8), (6, 4), (3, 2)]
+    maps = [torch.randn(2, c, *s) for c, s in zip((4, 6, 8, 10), sizes, strict=True)]
+    before = [x.clone() for x in maps]
+    for rows in (1, 2, 5, 7, 24, 100):
+        monkeypatch.setattr("simpleclick_lite.head.BAND", rows * 16 * 12)
+        torch.testing.assert_close(head(maps), head.forward_plain(maps), atol=1e-5, rtol=1e-5)
+    assert all(map(torch.equal, maps, before))
+
+
+def test_layers_stay_as_written_where_something_else_looks_on():
+    x = torch.zeros(1)
+    assert not frugal(x)  # gradients
+    with torch.no_grad():
+        assert frugal(x) and not frugal(x.to("meta"))
+        with as_written():
+            assert not frugal(x)
+        with torch.autocast("cpu", torch.bfloat16):
+            assert not frugal(x)
+        assert not torch.jit.trace(lambda x: x + int(frugal(x)), x, check_trace=False)(x).any()
+    with torch.inference_mode():
+        assert frugal(x)
+
+
+def test_a_block_in_training_drops_and_differentiates():
+    model = _model().train()
+    x = torch.randn(1, 4, 16, requires_grad=True)
+    model.backbone.blocks[0](x).sum().backward()
+    assert x.grad.abs().sum() > 0
