@@ -1,11 +1,12 @@
 """Seconds of a training step with two click rounds: ours against a plain one, measured alternately.
 
-    python benchmarks/training_step.py [--rounds 5] [--threads 1] [--device cuda --precision bf16]
+    python benchmarks/training_step.py [--rounds 5] [--threads 1] [--device cuda]
 
 The plain step does what the published code does: attention without a fused kernel, every click
 drawn as a distance over the whole image, the head in its textbook order, clicks found sample by
-sample through OpenCV, fp32, no compilation. Ours is measured twice: `fresh` does the same work (two
-click rounds, then the step); `carried` learns from each prediction, one forward pass a step.
+sample through OpenCV, fp32, no compilation. Ours is measured in two ways, each in fp32 and in bf16
+(`--precision bf16`, autocast): `fresh` does the same work (two click rounds, then the step);
+`carried`, the default of our own recipes, learns from each prediction, one forward pass a step.
 
 On a CPU seconds of the processor are measured and the smallest of all rounds counts; on a GPU
 seconds of the clock around work that was waited for.
@@ -38,6 +39,7 @@ from simpleclick_lite.training_rounds import click_rounds, next_clicks
 
 CASES = ((224, 8), (448, 4))  # side in pixels, samples
 ROUNDS = 2  # click rounds before the step
+WAYS = [(way, precision) for precision in ("fp32", "bf16") for way in ("fresh", "carried")]
 RESULT = Path(__file__).parent / "results" / "training_step.json"
 
 
@@ -115,12 +117,12 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5, help="how often each is measured")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--precision", default="no", choices=["no", "bf16"])
     parser.add_argument("--compile", action="store_true")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     cv2.setNumThreads(args.threads)
     device = torch.device(args.device)
+    file = "training_step.json" if args.device == "cpu" else f"training_step_{args.device}.json"
     rows = []
     for side, count in CASES:
         config = preset("scratch", model=args.model, image_size=side)
@@ -128,14 +130,14 @@ def main() -> None:
         batch = to_device(collate([samples[i] for i in range(count)]), device)
         plain = Plain(make_model(config).to(device).train(), config.lr)
         ours = {
-            name: Ours(
+            f"{way}_{precision}": Ours(
                 make_model(config).to(device).train(),
                 config.lr,
-                name == "carried",
-                args.precision,
+                way == "carried",
+                precision,
                 args.compile,
             )
-            for name in ("fresh", "carried")
+            for way, precision in WAYS
         }
         steps = {"plain": plain.step, **{name: o.step for name, o in ours.items()}}
         best = dict.fromkeys(steps, float("inf"))
@@ -149,22 +151,21 @@ def main() -> None:
             "batch": count,
             **{f"{name}_seconds": round(v, 4) for name, v in best.items()},
             **{f"{n}_times_faster": round(best["plain"] / best[n], 2) for n in ours},
-            "carried_samples_per_second": round(count / best["carried"], 1),
+            "samples_per_second": {n: round(count / best[n], 1) for n in ours},
         }
         rows.append(row)
         print(row, flush=True)
-    result = {
-        "command": shlex.join(["python", "benchmarks/training_step.py", *sys.argv[1:]]),
-        "data": "synthetic scenes, seed 0",
-        "model": args.model,
-        "click_rounds": ROUNDS,
-        "rounds": args.rounds,
-        "machine": f"{args.device}, {args.threads} thread, {platform.machine()}, "
-        f"torch {torch.__version__}",
-        "results": rows,
-    }
-    name = "training_step.json" if args.device == "cpu" else f"training_step_{args.device}.json"
-    write_json(RESULT.with_name(name), result)
+        result = {
+            "command": shlex.join(["python", "benchmarks/training_step.py", *sys.argv[1:]]),
+            "data": "synthetic scenes, seed 0",
+            "model": args.model,
+            "click_rounds": ROUNDS,
+            "rounds": args.rounds,
+            "machine": f"{args.device}, {args.threads} thread, {platform.machine()}, "
+            f"torch {torch.__version__}",
+            "results": rows,
+        }
+        write_json(RESULT.with_name(file), result)
 
 
 if __name__ == "__main__":
