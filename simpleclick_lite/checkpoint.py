@@ -38,9 +38,10 @@ def load_model(path: str | Path | None = None, image_size: int | None = None) ->
     """Load a model in evaluation mode, on the CPU.
 
     Args:
-        path: None for the shipped weights; a folder with config.json and model.safetensors; an
-            official SimpleClick .pth; an MAE encoder's .pth (a dictionary with 'model') or the
-            name of one of timm's MAE encoders, which give the backbone while the rest is fresh.
+        path: None or "shipped" for the shipped weights; a folder with config.json and
+            model.safetensors; an official SimpleClick .pth; an MAE encoder's .pth (a dictionary
+            with 'model') or the name of one of timm's MAE encoders, which give the backbone while
+            the rest is fresh.
         image_size: positions are resampled to this input size in pixels; None keeps the file's
             own (448 for MAE).
 
@@ -49,7 +50,7 @@ def load_model(path: str | Path | None = None, image_size: int | None = None) ->
     """
     if image_size is not None and (type(image_size) is not int or image_size < 1):
         raise InputError(f"image_size must be a whole number of pixels, not {image_size!r}")
-    if path is None:
+    if path is None or str(path) == "shipped":  # the word that settings and commands use
         path = SHIPPED
         if not (path / "model.safetensors").exists():
             raise InputError("this installation holds no shipped weights; give load_model a path")

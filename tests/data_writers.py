@@ -174,6 +174,23 @@ def coco(root: Path, split: str = "val2017") -> Path:
     return root
 
 
+def coco_lvis(root: Path) -> Path:
+    """The released files of a training split, LVIS and COCO, and the index built from them."""
+    from simpleclick_lite.data.coco_lvis import FOLDER, build_index, find_sources
+
+    coco(root, "train2017")
+    content = coco_content()
+    for entry in content["images"]:  # LVIS tells folder and file in one address
+        name = entry.pop("file_name")
+        entry["coco_url"] = f"http://images.cocodataset.org/train2017/{name}"
+    kept = (0, 2)  # LVIS has some of COCO's objects, and others that COCO lacks
+    content["annotations"] = [a for a in content["annotations"] if a["id"] % 100 in kept]
+    path = root / "annotations" / "lvis_v1_train.json"
+    path.write_text(json.dumps(content), encoding="utf-8")
+    build_index(root / FOLDER / "train", find_sources(root, "train"), progress=False)
+    return root
+
+
 def sstem(root: Path) -> Path:
     for i in range(2):
         jpeg(root / "raw" / f"{i:02d}.tif", i)

@@ -357,6 +357,12 @@ def test_a_path_that_does_not_exist_is_refused(tmp_path):
         load_model(tmp_path / "nothing.pth")
 
 
+def test_the_shipped_weights_have_a_name():
+    named, unnamed = load_model("shipped"), load_model()
+    assert named.config == unnamed.config
+    assert torch.equal(named.head.classify.weight, unnamed.head.classify.weight)
+
+
 def test_missing_shipped_weights_are_said(tmp_path, monkeypatch):
     monkeypatch.setattr(checkpoint, "SHIPPED", tmp_path)
     with pytest.raises(InputError, match="no shipped weights"):
