@@ -1,14 +1,11 @@
 """Clicks that enter late: what a later click costs, and what it costs in accuracy.
 
-    python benchmarks/late_fusion.py latency [--models xtiny base] [--rounds 5]
-    python benchmarks/late_fusion.py crops [--clicks 10]
+    python benchmarks/late_fusion.py latency [--models xtiny base] [--rounds 5] [--settings …]
     python benchmarks/late_fusion.py accuracy [--steps 400] [--only SETTING:SEED …]
 
 latency   CPU seconds of a click by the predictor, mirror averaging on, fp32, one thread, at 448
           pixels; every setting answers in turn, in one process. The exact click is the same
           package's k = 0. `changed crop` is a click for which nothing was known.
-crops     how often the robot's clicks on `photos` meet a crop that was seen before (shipped
-          weights): only there a later click is cheap.
 accuracy  a toy network of eight blocks, trained from random weights on drawn scenes, equal steps:
           clicks enter after k blocks, or as tokens.
 
@@ -20,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import platform
+import shlex
 import statistics
 import time
 from contextlib import contextmanager
@@ -29,13 +27,12 @@ import cv2
 import numpy as np
 import torch
 
-from simpleclick_lite.checkpoint import load_model, move_clicks
-from simpleclick_lite.data.photos import open_photos, photo
+from simpleclick_lite.checkpoint import move_clicks
+from simpleclick_lite.data.photos import photo
 from simpleclick_lite.files import write_json
 from simpleclick_lite.measured import FOLDER, measured
 from simpleclick_lite.model import SimpleClick, build_model
 from simpleclick_lite.predictor import Predictor
-from simpleclick_lite.simulation import robot_click
 from simpleclick_lite.toy import toy_data, toy_model, toy_scores, toy_train
 
 NAME = "late_fusion"
@@ -94,13 +91,14 @@ def clicks_on(side: int, count: int) -> list[tuple[float, float]]:
     return np.random.default_rng(0).uniform(0, side - 1, (count, 2)).tolist()
 
 
-def latency(name: str, rounds: int) -> dict:
+def latency(name: str, rounds: int, settings: list[str]) -> dict:
     """Medians of alternating clicks, and the ratio to the exact one in the same round."""
     image = cv2.resize(photo("coffee"), (SIZE, SIZE), interpolation=cv2.INTER_AREA)
     torch.manual_seed(0)
     exact = build_model(name, SIZE)
     predictors = {}
-    for setting, (share, branches) in SHARES.items():
+    for setting in dict.fromkeys([EXACT, "3/4", *settings]):
+        share, branches = SHARES[setting]
         k = blocks_of(share, exact.config.depth)
         model = move_clicks(exact, fusion_block=k, image_branches=branches)
         predictors[setting] = Predictor(model, "cpu", crop=False)
@@ -147,30 +145,6 @@ def _row(values: list[float], exact: list[float]) -> dict:
     }
 
 
-def crops(clicks: int) -> dict:
-    """Share of the robot's clicks, first ones apart, whose crop the predictor still has."""
-    predictor = Predictor(move_clicks(load_model(), fusion_block=1), "cpu", flip=False)
-    seen: list[list[bool]] = []
-    for sample in open_photos():
-        predictor.set_image(sample.image)
-        mask, given, cached = np.zeros(sample.mask.shape, bool), [], []
-        for _ in range(clicks):
-            given.append(robot_click(mask, sample.mask, given))
-            answer = predictor.predict(
-                [(c.x, c.y) for c in given], [int(c.positive) for c in given]
-            )
-            mask = answer.mask
-            cached.append(answer.cached)
-        seen.append(cached)
-    shares = np.array(seen).mean(0)
-    return {
-        "command": f"python benchmarks/late_fusion.py crops --clicks {clicks}",
-        "data": f"photos, {len(seen)} objects, robot",
-        "share_by_click": [round(float(share), 3) for share in shares],
-        "share_of_later_clicks": round(float(shares[1:].mean()), 3),
-    }
-
-
 def accuracy(setting: str, seed: int, steps: int) -> dict:
     """Train one toy network and let the robot click on held-out scenes."""
     data, held_out = toy_data(SCENES, TOY_SIZE), toy_data(HELD_OUT, TOY_SIZE, split="val")
@@ -187,10 +161,10 @@ def accuracy(setting: str, seed: int, steps: int) -> dict:
 def main() -> None:
     """Measure what is asked for and missing; write after every piece."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("part", choices=["latency", "crops", "accuracy"])
+    parser.add_argument("part", choices=["latency", "accuracy"])
     parser.add_argument("--models", nargs="+", default=["xtiny", "base"])
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--clicks", type=int, default=10)
+    parser.add_argument("--settings", nargs="+", choices=list(SHARES), default=list(SHARES))
     parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--only", nargs="+", help="setting:seed of accuracy")
     parser.add_argument("--folder", type=Path, default=FOLDER)
@@ -213,12 +187,13 @@ def main() -> None:
 
     if args.part == "latency":
         for name in args.models:
-            found = latency(name, args.rounds)
-            command = f"python benchmarks/late_fusion.py latency --models {name}"
-            found["command"] = f"{command} --rounds {args.rounds}"
+            found = latency(name, args.rounds, args.settings)
+            command = ["python", "benchmarks/late_fusion.py", "latency", "--models", name]
+            command += ["--rounds", str(args.rounds)]
+            if args.settings != list(SHARES):
+                command += ["--settings", *args.settings]
+            found["command"] = shlex.join(command)
             store("latency", f"{name}-{SIZE}", value=found)
-    elif args.part == "crops":
-        store("crops", value=crops(args.clicks))
     else:
         about = {
             "command": f"python benchmarks/late_fusion.py accuracy --steps {args.steps}",
