@@ -1,4 +1,4 @@
-"""Cells of notebook 10 that the quick profile leaves out, on tiny data in real layouts."""
+"""Cells of notebooks 10 and 12 that the quick profile leaves out, on tiny data in real layouts."""
 
 from __future__ import annotations
 
@@ -7,9 +7,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+import cv2
 import data_writers
 import notebook_format
+import numpy as np
 import pytest
+
+from simpleclick_lite.files import write_png
 
 pytest.importorskip("IPython")
 
@@ -62,3 +66,34 @@ def test_notebook_10_evaluates_data_sets_in_their_real_layouts(tmp_path: Path, c
 
     table = print_table("comparison", names["folder"])
     assert "shipped weights, this notebook" in table
+
+
+def test_notebook_12_fine_tunes_on_a_folder_of_the_readers_own(tmp_path: Path):
+    for split, count in (("mine", 2), ("held_out", 1)):
+        for k in range(count):
+            labels = np.zeros((90, 120), np.uint8)
+            for number, x in ((1, 35), (2, 85)):
+                cv2.circle(labels, (x, 45), 20, number, -1)
+            data_writers.jpeg(tmp_path / split / "images" / f"holiday {k}.jpg", k, (90, 120))
+            write_png(tmp_path / split / "masks" / f"holiday {k}.png", labels)
+    parameters = {
+        "train_folder": str(tmp_path / "mine"),
+        "test_folder": str(tmp_path / "held_out"),
+        "steps": 2,
+        "crop_size": 64,
+        "batch_size": 2,
+        "clicks": 1,
+        "out_dir": str(tmp_path / "outputs"),
+    }
+    wanted = [
+        "def draw_scan",
+        "def write_folder",
+        "few = [training",
+        "def score",
+        "config = preset",
+    ]
+    names = run_cells("12", [*wanted, "tuned = load_model"], parameters)
+    assert len(names["training"]) == 4 and len(names["test"]) == 2
+    assert (tmp_path / "outputs" / "mine" / "model.safetensors").is_file()
+    assert not (tmp_path / "outputs" / "my_images").exists(), "the reader's own images were used"
+    assert np.isfinite(names["after"]).all() and names["after"].shape == (1,)
