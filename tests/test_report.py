@@ -32,7 +32,9 @@ def test_the_model_card_shows_the_committed_results(monkeypatch):
 
 def test_the_results_are_of_the_weights_that_are_shipped(monkeypatch):
     report = load(monkeypatch, "report")
-    for name in ("evaluation_shipped_photos", "evaluation_shipped_grabcut", "extra_clicks"):
+    names = [path.stem for path in RESULTS.glob("evaluation_shipped_*.json")]
+    assert len(names) >= 5
+    for name in [*names, "extra_clicks", "onnx_photos"]:
         settings = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))["settings"]
         assert settings["weights_sha256"] == report.weights_hash(), f"{name}: measure again"
 
@@ -109,3 +111,9 @@ def test_a_run_is_compared_with_the_best_disk_on_its_own_held_out_scenes(monkeyp
     assert (found["steps"], found["minutes"], found["held_out_scenes"]) == (3, 2.0, 2)
     assert found["miou"][2] == 0.99 and found["beats_the_disk_at_3_clicks"] is True
     assert 0 < found["disk_miou"] < 0.99 and found["disk_radius"] in range(5, 305, 5)
+
+
+def test_onnx_gives_the_same_masks_on_all_photographs():
+    result = json.loads((RESULTS / "onnx_photos.json").read_text(encoding="utf-8"))
+    assert len(result["objects"]) == 42
+    assert max(share for shares in result["objects"].values() for share in shares) <= 0.001
