@@ -57,8 +57,8 @@ def _zoom_in(golden, tag):
 def swap_pyramid_levels(patch):
     honest = pyramid.Pyramid.forward
 
-    def swapped(self, stages):
-        maps = honest(self, stages)
+    def swapped(self, *given):
+        maps = honest(self, *given)
         fine, coarse = maps[1], maps[2]
         c = fine.shape[1]
         maps[1] = F.interpolate(coarse[:, :c], fine.shape[-2:])
@@ -72,11 +72,11 @@ def swap_pyramid_levels(patch):
 def swap_levels_in_the_head(patch):
     honest = head.MLPHead.forward
 
-    def swapped(self, maps):
+    def swapped(self, *given):
         weight = self.fuse.weight
         a, b, c, d = weight.chunk(4, dim=1)
         self.fuse.weight = torch.nn.Parameter(torch.cat([a, c, b, d], dim=1))
-        out = honest(self, maps)
+        out = honest(self, *given)
         self.fuse.weight = weight
         return out
 

@@ -102,11 +102,10 @@ class _ManyLabelMaps:
 
     def __init__(self, paths: tuple[Path, ...]):
         maps = [LabelMasks(read_labels(path)) for path in paths]
-        sizes = {m.labels.shape for m in maps}
-        if len(sizes) > 1:
-            raise InputError(
-                f"the label maps of {paths[0]} and its siblings differ in size: {sizes}"
-            )
+        sizes = [m.labels.shape for m in maps]
+        if len(set(sizes)) > 1:
+            each = ", ".join(f"{p.name} {w} x {h}" for p, (h, w) in zip(paths, sizes, strict=True))
+            raise InputError(f"label maps in {paths[0].parent} differ in size: {each}")
         self.entries = [(m, i) for m in maps for i in range(len(m))]
         self.names = [
             f"{p.stem.rpartition('_')[2]}_{i}"
