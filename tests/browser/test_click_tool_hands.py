@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 
 import cv2
@@ -235,8 +236,9 @@ def test_one_finger_pushes_two_fingers_zoom_and_neither_clicks(fake):
     assert zoomed.scale < 2.1 * whole.scale
     touch("touchStart", (300, 200))
     touch("touchMove", (240, 200))
+    places = itertools.cycle([(200, 200), (199, 200)])  # the browser drops a move to the same place
     poll(
-        lambda: touch("touchMove", (200, 200)) or view(page).left > zoomed.left + 30,
+        lambda: touch("touchMove", next(places)) or view(page).left > zoomed.left + 25,
         "pushed to the left; {}",
         lambda: str(view(page)),
     )
