@@ -26,12 +26,22 @@ def _inner_distance(region: np.ndarray, mask_size: int) -> np.ndarray:
     return cv2.distanceTransform(padded, cv2.DIST_L2, mask_size)[1:-1, 1:-1]
 
 
+def _deepest(distance: np.ndarray) -> tuple[int, int]:
+    """Squared distance, a whole number, of the deepest pixel and its first index in raster order.
+
+    OpenCV's roots of one number can differ in their last bit, with the place of the array in
+    memory; compared as they are, they would break ties differently from run to run.
+    """
+    squared = round(float(distance.max()) ** 2)
+    return squared, int(np.argmax(distance > math.sqrt(max(squared - 0.5, 0))))
+
+
 def robot_click(prediction: np.ndarray, truth: np.ndarray, clicks: Iterable[Click]) -> Click:
     """The benchmark's next click: the centre of the largest error.
 
     The exact distance transform is taken of the missed and of the false region, ignored pixels
     excluded; the larger maximum wins (ties: negative), the first in raster order. Pixels that were
-    clicked before are passed over.
+    clicked before are passed over. The same masks always give the same click.
 
     Args:
         prediction: (H, W) bool mask; anything else is a probability, cut at 0.49.
@@ -50,8 +60,9 @@ def robot_click(prediction: np.ndarray, truth: np.ndarray, clicks: Iterable[Clic
     for click in clicks:
         y, x = int(round(click.y)), int(round(click.x))
         missed[y, x] = false[y, x] = 0
-    positive = bool(missed.max() > false.max())
-    y, x = np.unravel_index(np.argmax(missed if positive else false), truth.shape)
+    (miss, miss_at), (excess, excess_at) = _deepest(missed), _deepest(false)
+    positive = miss > excess
+    y, x = divmod(miss_at if positive else excess_at, truth.shape[1])
     return Click(float(x), float(y), positive)
 
 

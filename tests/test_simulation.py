@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 
@@ -47,6 +48,24 @@ def test_ties_are_negative():
     truth[5:14, 5:14] = 1
     prediction[5:14, 25:34] = True
     assert robot_click(prediction, truth, []).positive is False
+
+
+def test_ties_do_not_hang_on_the_last_bit_of_a_distance(monkeypatch):
+    size, honest = (200, 260), cv2.distanceTransform
+    truth, prediction = np.zeros(size, np.int8), np.zeros(size, bool)
+    truth[20:140, 10:90] = truth[30:140, 170:250] = 1  # as deep, in many pixels of both
+    prediction[150:190, 5:255] = True
+    expected = [robot_click(prediction, truth, []), robot_click(~prediction, 1 - truth, [])]
+    rng = _rng()
+
+    def shaken(*args):
+        distance = honest(*args)
+        return np.where(rng.random(distance.shape) < 0.3, np.nextafter(distance, 1e9), distance)
+
+    monkeypatch.setattr(cv2, "distanceTransform", shaken)
+    for _ in range(10):
+        clicks = [robot_click(prediction, truth, []), robot_click(~prediction, 1 - truth, [])]
+        assert clicks == expected
 
 
 def test_ignored_pixels_are_no_error():
