@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import cv2
 import numpy as np
 
 from .errors import InputError
@@ -68,25 +69,25 @@ def decode_rle(code: dict[str, Any]) -> np.ndarray:
         raise InputError(
             f"a run-length code is damaged ({error}); export the mask again"
         ) from error
-    flat = np.repeat(np.arange(len(counts)) % 2 == 1, counts)
-    return np.ascontiguousarray(flat.reshape((height, width), order="F"))
+    columns = np.repeat(np.arange(len(counts)) % 2 == 1, counts).reshape(width, height)
+    # OpenCV turns columns into rows several times as fast as NumPy
+    return cv2.transpose(columns.view(np.uint8)).view(bool) if columns.size else columns.T
 
 
-def _decode_counts(text: bytes) -> list[int]:
-    counts: list[int] = []
-    position = 0
-    while position < len(text):
-        value = shift = 0
-        while True:
-            group = text[position] - 48
-            if not 0 <= group < 64:
-                raise ValueError("a character that no run-length code has")
-            position += 1
-            value |= (group & 31) << shift
-            shift += 5
-            if not group & 32:
-                break
-        if group & 16:
-            value -= 1 << shift
-        counts.append(value + counts[-2] if len(counts) > 2 else value)
-    return counts
+def _decode_counts(text: bytes) -> np.ndarray:
+    groups = np.frombuffer(text, np.uint8).astype(np.int64) - 48
+    if not ((groups >= 0) & (groups < 64)).all():
+        raise ValueError("a character that no run-length code has")
+    last = np.flatnonzero(groups < 32)  # the group that ends each number
+    if not len(last) or last[-1] != len(groups) - 1:
+        raise ValueError("the last number breaks off")
+    length = np.diff(last, prepend=-1)
+    if length.max() > 12:  # more than 60 bits
+        raise ValueError("a number that is too long")
+    first = last - length + 1
+    place = np.arange(len(groups)) - np.repeat(first, length)
+    values = np.add.reduceat((groups & 31) << 5 * place, first)
+    values -= ((groups[last] & 16) > 0) << 5 * length
+    for start in (1, 2):  # each count is stored as the difference to the one two before
+        values[start::2] = np.cumsum(values[start::2])
+    return values

@@ -202,15 +202,30 @@ def test_scales_flips_and_turns_are_drawn_as_published():
 
 def test_colors_are_changed_as_published():
     rng = np.random.default_rng(0)
-    values = np.full((256, 3), 100, np.float32)
-    moved = np.array([aug.BrightnessContrast().table(rng, values)[0, 0] for _ in range(4000)])
+    lines = np.array([aug.BrightnessContrast().line(rng) for _ in range(4000)])
+    moved = 100 * lines[:, 0] + lines[:, 1]
     assert abs(np.mean(moved == 100) - 0.25) < 0.03
     assert 85 - 63.75 <= moved.min() < 30 and 190 < moved.max() <= 140 + 63.75
-    shifted = np.array([aug.RGBShift().table(rng, values)[0] for _ in range(4000)]) - 100
+    shifted = np.array([np.zeros(3) + aug.RGBShift().line(rng)[1] for _ in range(4000)])
     assert abs(np.mean(shifted[:, 0] == 0) - 0.25) < 0.03
     assert np.abs(shifted).max() <= 10 and np.corrcoef(shifted[shifted[:, 0] != 0].T)[0, 1] < 0.1
-    table = aug.Colors(aug.BrightnessContrast(), aug.RGBShift()).draw(rng, (1, 1), None)["table"]
-    assert table.dtype == np.uint8 and table.shape == (256, 1, 3)
+
+
+def test_colors_at_once_are_the_limited_steps_one_after_the_other():
+    steps = aug.BrightnessContrast((-0.5, 0.5), p=1.0), aug.RGBShift(60, p=1.0)
+    ramp = np.arange(256, dtype=np.uint8)[None, :, None].repeat(3, 2)
+    image = tv_tensors.Image(torch.from_numpy(ramp).permute(2, 0, 1))
+    cut = 0
+    for seed in range(100):
+        made = aug.Colors(*steps)({"image": image, "rng": np.random.default_rng(seed)})["image"]
+        rng, expected = np.random.default_rng(seed), ramp.astype(float)
+        for step in steps:
+            factor, offset = step.line(rng)
+            expected = np.clip(expected * factor + offset, 0, 255)
+        np.testing.assert_allclose(made.permute(1, 2, 0).numpy(), expected, atol=0.501)
+        cut += (expected.max(1) < 254).any() and (expected.max((0, 1)) < 255).any()
+    assert cut > 10  # the limit of the first step is seen in the result
+    np.testing.assert_array_equal(image.permute(1, 2, 0).numpy(), ramp)  # nothing in place
 
 
 def test_the_same_generator_gives_the_same_sample_whatever_ran_before():

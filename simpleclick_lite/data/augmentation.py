@@ -346,42 +346,50 @@ class SquareResize(Geometric):
         return stretch(self.side / size[1], self.side / size[0]), (self.side, self.side)
 
 
-class ColorTable(Keyed):
-    """A transform that maps each channel's 256 values: (256, 3) float -> (256, 3) float."""
+class Color(Keyed):
+    """A transform that makes x * factor + offset of each channel, limited to 0 … 255."""
 
-    def table(self, rng: np.random.Generator, values: np.ndarray) -> np.ndarray:
-        """Choose the new values, 0 … 255, of what are `values` now."""
+    def line(self, rng: np.random.Generator) -> tuple[float, np.ndarray | float]:
+        """Choose the factor, above 0, and the offset, one for all channels or (3,)."""
         raise NotImplementedError
 
     def draw(self, rng, size, box):
-        """A (256, 1, 3) uint8 table."""
-        values = np.arange(256, dtype=np.float32)[:, None].repeat(3, 1)
-        values = np.rint(np.clip(self.table(rng, values), 0, 255))
-        return {"table": values.astype(np.uint8)[:, None]}
+        """Factor and offset, and the limits of what comes out, each (3,)."""
+        factor, offset = self.line(rng)
+        limits = np.array([[0.0] * 3, [255.0] * 3])
+        return {"factor": np.full(3, factor), "offset": np.zeros(3) + offset, "limits": limits}
 
     def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
-        """Look every pixel up."""
+        """Every pixel, rounded once."""
         if not isinstance(inpt, tv_tensors.Image):
             return inpt
-        array = np.ascontiguousarray(inpt.permute(1, 2, 0).numpy())
-        return tv_tensors.Image(torch.from_numpy(cv2.LUT(array, params["table"])).permute(2, 0, 1))
+        matrix = np.column_stack([np.diag(params["factor"]), params["offset"]])
+        made = cv2.transform(inpt.permute(1, 2, 0).numpy(), matrix)
+        low, high = (np.rint(limit) for limit in params["limits"])
+        made = cv2.max(made, (*low, 0)) if low.any() else made
+        made = cv2.min(made, (*high, 255)) if (high < 255).any() else made
+        return tv_tensors.Image(torch.from_numpy(made).permute(2, 0, 1))
 
 
-class Colors(ColorTable):
-    """A chain of color tables, looked up once."""
+class Colors(Color):
+    """A chain of color transforms, computed at once: two limited lines make a limited line."""
 
-    def __init__(self, *steps: ColorTable):
+    def __init__(self, *steps: Color):
         super().__init__()
         self.steps = torch.nn.ModuleList(steps)
 
-    def table(self, rng, values):
-        """One after the other; each clips."""
+    def draw(self, rng, size, box):
+        """One after the other; each limits what the next one gets."""
+        factor, offset = np.ones(3), np.zeros(3)
+        limits = np.array([[0.0] * 3, [255.0] * 3])
         for step in self.steps:
-            values = np.clip(step.table(rng, values), 0, 255)
-        return values
+            by, more = step.line(rng)
+            factor, offset = factor * by, offset * by + more
+            limits = np.clip(limits * by + more, 0, 255)
+        return {"factor": factor, "offset": offset, "limits": limits}
 
 
-class BrightnessContrast(ColorTable):
+class BrightnessContrast(Color):
     """With probability `p`: times 1 + contrast, plus brightness as a share of 255.
 
     torchvision's ColorJitter multiplies brightness and takes contrast around the mean; the
@@ -397,25 +405,25 @@ class BrightnessContrast(ColorTable):
         super().__init__()
         self.brightness, self.contrast, self.p = brightness, contrast, p
 
-    def table(self, rng, values):
+    def line(self, rng):
         """Both limits are uniform."""
         applies = self.probably(rng, self.p)
         factor, more = 1 + rng.uniform(*self.contrast), 255 * rng.uniform(*self.brightness)
-        return values * factor + more if applies else values
+        return (factor, more) if applies else (1.0, 0.0)
 
 
-class RGBShift(ColorTable):
+class RGBShift(Color):
     """With probability `p` a uniform shift of each channel by up to `limit` of 255."""
 
     def __init__(self, limit: float = 10, p: float = 0.75):
         super().__init__()
         self.limit, self.p = limit, p
 
-    def table(self, rng, values):
+    def line(self, rng):
         """One real number per channel."""
         applies = self.probably(rng, self.p)
         more = rng.uniform(-self.limit, self.limit, 3)
-        return values + more.astype(np.float32) if applies else values
+        return 1.0, more if applies else 0.0
 
 
 class Gray(Keyed):

@@ -82,19 +82,20 @@ def cache_scene(scene: Scene, short_side: int | None = None) -> CachedScene:
             mask = cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST)
         x, y, w, h = cv2.boundingRect(mask)
         window = (slice(y, y + h), slice(x, x + w))
-        inside = mask[window].view(bool)
+        inside = mask[window]
         for layer in range(len(layers)):
-            if used[layer] < LAYER_LIMIT and not layers[layer][window][inside].any():
+            shared = cv2.min(layers[layer][window], inside)
+            if used[layer] < LAYER_LIMIT and not cv2.countNonZero(shared):
                 break
         else:
             layer = len(layers)
             layers.append(np.zeros(size[::-1], np.uint8))
             used.append(0)
         used[layer] += 1
-        layers[layer][window][inside] = used[layer]
+        layers[layer][window] += inside * np.uint8(used[layer])
         where.append(layer)
         labels.append(used[layer])
-        areas.append(int(np.count_nonzero(inside)))
+        areas.append(cv2.countNonZero(inside))
         boxes.append((x, y, x + w, y + h))
     ignored = scene.ignored
     if small:

@@ -234,8 +234,12 @@ def augment(
     ignored = None
     if scene.ignored is not None:
         layers, ignored = layers[..., :-1], layers[..., -1] > 0
+    planes = np.empty((layers.shape[2], *layers.shape[:2]), np.uint8)  # each layer in one piece
+    for i, plane in enumerate(planes):
+        cv2.extractChannel(layers, i, plane)
+    layers = planes.transpose(1, 2, 0)
     counts = [  # float32, exact up to 16 million pixels; its shape depends on OpenCV's version
-        cv2.calcHist([layers], [i], None, [256], [0, 256]).ravel() for i in range(layers.shape[2])
+        cv2.calcHist([plane], [0], None, [256], [0, 256]).ravel() for plane in planes
     ]
     areas = np.int64(counts)[scene.layer, scene.label] if counts else scene.areas
     image = np.ascontiguousarray(made["image"].permute(1, 2, 0).numpy())
@@ -270,8 +274,8 @@ def draw_sample(
         chosen = [wanted if wanted in visible else int(rng.choice(visible))]
         if len(visible) > 1 and rng.random() < config.merge:
             chosen.append(int(rng.choice([k for k in visible if k != chosen[0]])))
-        target = np.zeros(augmented.layers.shape[:2], np.int8)
-        for k in chosen:
+        target = augmented.mask(chosen[0]).view(np.int8)
+        for k in chosen[1:]:
             target |= augmented.mask(k)
         _ignore(augmented, target)
         return augmented, target, _others(augmented, target)
@@ -293,10 +297,11 @@ def candidates(scene: CachedScene, config: SamplingConfig, rng: np.random.Genera
 
 def _others(scene: CachedScene, target: np.ndarray) -> np.ndarray:
     """(H, W) bool: pixels of any object that are not in the target."""
-    taken = np.zeros(target.shape, np.uint8)
-    for layer in range(scene.layers.shape[-1]):  # any(-1) would take twenty times as long
-        taken |= scene.layers[..., layer]
-    return (taken != 0) & (target == 0)
+    first, *more = scene.layers.transpose(2, 0, 1) if len(scene) else [np.zeros_like(target)]
+    taken = first != 0
+    for layer in more:  # any(-1) would take twenty times as long
+        taken |= layer != 0
+    return taken & (target == 0)
 
 
 def _ignore(augmented: CachedScene, target: np.ndarray) -> None:
