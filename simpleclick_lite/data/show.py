@@ -58,7 +58,7 @@ def _framed(picture: np.ndarray, text: str, side: int) -> np.ndarray:
     canvas[: size[1], : size[0]] = picture
     text = text.encode("ascii", "replace").decode()[-34:]
     font = cv2.FONT_HERSHEY_SIMPLEX
-    cv2.putText(canvas, text, (2, side + CAPTION - 5), font, 0.36, (0, 0, 0), 1, cv2.LINE_AA)
+    cv2.putText(canvas, text, (2, size[1] + CAPTION - 5), font, 0.36, (0, 0, 0), 1, cv2.LINE_AA)
     return canvas
 
 
