@@ -162,12 +162,15 @@ class Trainer:
     Args:
         config: all settings.
         progress: show a progress bar.
+        model: train this network, not one that `config` describes.
 
     Raises:
         InputError: settings, data or folders that cannot work.
     """
 
-    def __init__(self, config: TrainConfig, progress: bool = True):
+    def __init__(
+        self, config: TrainConfig, progress: bool = True, model: SimpleClick | None = None
+    ):
         check_config(config)
         self.config = config
         if config.threads:
@@ -192,7 +195,7 @@ class Trainer:
             [round(m * epoch) for m in config.milestones],
             final=config.final_rate,
         )
-        self._build_model()
+        self._build_model(model or make_model(config))
         rounds = CarriedRounds if config.carry else FreshRounds
         self.rounds = rounds(self.samples, config, self.device, self.share)
         self.validation = Validation(config, self.share, self.device)
@@ -200,10 +203,10 @@ class Trainer:
         self.start = 0
         self.began, self.waited = time.perf_counter(), 0.0
 
-    def _build_model(self) -> None:
-        """Network, optimizer and averaged weights, on their devices and spread over processes."""
+    def _build_model(self, model: SimpleClick) -> None:
+        """Optimizer and averaged weights, on their devices and spread over processes."""
         config = self.config
-        model = self.model = make_model(config)
+        self.model = model
         if config.freeze_backbone:
             model.freeze_backbone()
         model.backbone.checkpointing = config.checkpointing
@@ -385,7 +388,7 @@ class Trainer:
 
     def averaged_model(self) -> SimpleClick:
         """A copy with the averaged weights (or the current ones), in evaluation mode."""
-        copy = SimpleClick(self.model.config)
+        copy = type(self.model)(self.model.config)
         values = self.average.full() if self.average else AveragedWeights(self.model, 0).full()
         copy.load_state_dict(values)
         return copy.eval()
