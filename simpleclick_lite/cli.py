@@ -206,7 +206,14 @@ def build_parser() -> argparse.ArgumentParser:
         type=_positive,
         default=1,
         metavar="B",
-        help="objects that share a pass of the network (default: 1)",
+        help="objects that share a pass of the network, for a GPU (default: 1)",
+    )
+    evaluate.add_argument(
+        "--jobs",
+        type=_positive,
+        default=1,
+        metavar="N",
+        help="threads that each see one object through, for a CPU (default: 1)",
     )
     evaluate.add_argument(
         "--method", choices=("model", "disk", "grabcut"), default="model", help="what answers"

@@ -106,6 +106,7 @@ def evaluate(args: argparse.Namespace) -> int:
                 indices=indices,
                 settings=settings,
                 batch_size=args.batch_size,
+                jobs=args.jobs,
             )
         except KeyboardInterrupt:
             print(f"\nfinished objects are in {log}; --resume goes on there", file=sys.stderr)

@@ -130,6 +130,7 @@ def evaluate(
     progress: bool = True,
     settings: dict[str, Any] | None = None,
     batch_size: int = 1,
+    jobs: int = 1,
 ) -> Result:
     """Let the robot click on every object of a data set.
 
@@ -147,15 +148,18 @@ def evaluate(
         indices: which samples; all by default.
         progress: show a progress bar.
         settings: more facts to keep with the result.
-        batch_size: objects that share a pass of the network; the result is the same.
+        batch_size: objects that share a pass of the network (for a GPU); the result is the same.
+        jobs: threads that each see one object through (for a CPU); the result is the same.
 
     Raises:
-        InputError: max_clicks or batch_size under 1, no sample at all, a log of another run, or a
-            batch of more than one for a baseline.
+        InputError: max_clicks, batch_size or jobs under 1, both of the last two above it, no sample
+            at all, a log of another run, or a batch of more than one for a baseline.
     """
-    for what, number in (("max_clicks", max_clicks), ("batch_size", batch_size)):
+    for what, number in {"max_clicks": max_clicks, "batch_size": batch_size, "jobs": jobs}.items():
         if number < 1:
             raise InputError(f"{what} must be at least 1, not {number}")
+    if batch_size > 1 and jobs > 1:
+        raise InputError("objects share a pass or have a thread each; give batch_size or jobs")
     name = getattr(dataset, "name", type(dataset).__name__)
     chosen = list(range(len(dataset)) if indices is None else indices)
     if not chosen:
@@ -173,8 +177,7 @@ def evaluate(
     for key in ("flip", "crop", "crop_size", "threshold", "radius"):
         if hasattr(predictor, key):
             facts[key] = getattr(predictor, key)
-    if batch_size > 1:
-        facts["batch_size"] = batch_size
+    facts |= {k: v for k, v in (("batch_size", batch_size), ("jobs", jobs)) if v > 1}
     facts |= settings or {}
     result = Result([], facts, max_clicks=max_clicks, mean_over_groups=name == "photos")
     done = _read_log(log, facts)
@@ -195,7 +198,8 @@ def evaluate(
     bar = tqdm(total=len(chosen), initial=len(result.objects), disable=not progress)
     bar.set_description(f"evaluate {name}")
     try:
-        for key, item in evaluate_objects(predictor, samples(), max_clicks, stop_iou, batch_size):
+        together = evaluate_objects(predictor, samples(), max_clicks, stop_iou, batch_size, jobs)
+        for key, item in together:
             done[key] = item
             _append_log(log, facts, key, item)
             result.objects.append(item)

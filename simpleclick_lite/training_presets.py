@@ -350,6 +350,7 @@ PRESETS: dict[str, TrainConfig] = {
         lr=2e-3,
         warmup=100,
         ema=0.99,
+        carry=False,  # no worse at equal steps: benchmarks/quick_seeds.py
         validate_every=0,
         validation_objects=100,
     ),

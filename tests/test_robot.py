@@ -121,6 +121,38 @@ def test_predictors_answer_together_as_alone():
     assert more[0].net_previous_mask.max() > 0
 
 
+@pytest.mark.parametrize("make", [_predictor, lambda: DiskPredictor(9)])
+def test_threads_click_as_one_after_the_other(make):
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        more = {"max_clicks": 3, "progress": False}
+        alone = evaluate(make(), Objects(6, broken=2), **more)
+        together = evaluate(make(), Objects(6, broken=2), jobs=3, **more)
+    finally:
+        torch.set_num_threads(before)
+    assert _clicks(together) == _clicks(alone)
+    assert [o.ious for o in together.objects] == [o.ious for o in alone.objects]
+    assert together.skipped == alone.skipped == ["object 2 cannot be read"]
+    assert together.settings["jobs"] == 3 and "jobs" not in alone.settings
+
+
+def test_threads_give_the_cores_back_and_stop_at_an_error():
+    class Failing(DiskPredictor):
+        def predict(self, points, labels):
+            raise RuntimeError("no memory left")
+
+    before = torch.get_num_threads()
+    with pytest.raises(RuntimeError, match="no memory left"):
+        evaluate(Failing(9), Objects(50), jobs=2, progress=False)
+    assert torch.get_num_threads() == before
+
+
+def test_a_batch_in_threads_is_refused():
+    with pytest.raises(InputError, match="batch_size or jobs"):
+        evaluate(_predictor(), Objects(2), batch_size=2, jobs=2, progress=False)
+
+
 @pytest.mark.parametrize("batch_size", [0, -1])
 def test_a_wrong_batch_size_is_refused(batch_size):
     with pytest.raises(InputError, match="batch_size"):
