@@ -226,7 +226,12 @@ def make_option(option: str, model: SimpleClick, folder: Path, threads: int) -> 
         from onnxruntime.quantization import QuantType, quantize_dynamic
 
         path = folder / "network_int8.onnx"
-        quantize_dynamic(folder / "network.onnx", path, weight_type=QuantType.QInt8)
+        quantize_dynamic(  # the linear layers; weights of the head are cut when it runs
+            folder / "network.onnx",
+            path,
+            op_types_to_quantize=["MatMul", "Gemm"],
+            weight_type=QuantType.QInt8,
+        )
     return OnnxModel(path, threads)
 
 
