@@ -289,7 +289,7 @@ class Trainer:
                     self.save(done, must=last or stopping)
                 if stopping and not last:
                     if self.progress:
-                        bar.write(f"stopped after {done} steps; go on with --resume")
+                        bar.write(f"stopped after {done} steps; go on with resume (--resume)")
                     stop.leave()
         seconds = time.perf_counter() - self.began
         model = self.averaged_model()

@@ -158,7 +158,7 @@ class RunFolder:
         if step == 0 and list_checkpoints(self.path) and not settings.get("resume"):
             raise InputError(
                 f"{self.path} holds the checkpoints of an earlier run; "
-                "go on with --resume or choose another --out"
+                "go on with resume (--resume) or choose another out (--out)"
             )
         write_json(self.path / "training.json", settings)
         for left in (self.path / CHECKPOINTS).glob(".step_*"):

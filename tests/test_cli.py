@@ -384,6 +384,14 @@ def test_evaluate_stops_objects_at_an_iou_when_asked(tmp_path, capsys):
     assert {len(item["iou"]) for item in stopped["objects"]} > {1}, "some stop and some do not"
 
 
+def test_a_reader_that_goes_away_early_gets_no_traceback():
+    command = [sys.executable, "-m", "simpleclick_lite.cli", "bench", "--table", "parameters"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()  # as `head` does
+        errors = process.stderr.read().decode()
+    assert process.returncode == 1 and "Traceback" not in errors and "Broken" not in errors, errors
+
+
 def test_an_interrupted_evaluation_goes_on_with_resume(monkeypatch, tmp_path, capsys):
     from simpleclick_lite import robot
 
