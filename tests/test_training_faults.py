@@ -247,7 +247,7 @@ def test_other_errors_are_left_alone(tmp_path):
 
 def test_a_second_run_does_not_write_over_the_first(tmp_path):
     save_checkpoint(tmp_path, 5, {"step": 5})
-    with pytest.raises(InputError, match="--resume or choose another --out"):
+    with pytest.raises(InputError, match=r"resume \(--resume\) or choose another out"):
         RunFolder(tmp_path).begin({"resume": False}, 0)
     assert load_checkpoint(tmp_path)["step"] == 5
 
