@@ -42,7 +42,7 @@ check: $(READY)
 	$(TESTS) -m "not notebook and not browser"
 
 lab: $(READY)
-	$(RUN) jupyter lab --notebook-dir=notebooks
+	$(RUN) jupyter lab --notebook-dir=notebooks $(LAB_OPTIONS)
 
 release-check: $(READY)
 	$(VENV)/bin/python tools/release_check.py

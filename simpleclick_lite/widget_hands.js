@@ -63,6 +63,11 @@ function catchKeys(root, model, signal) {
     if (!native && keys.has(key)) send(e, key);
     else if (native || e.key.length === 1) e.stopPropagation(); // not for the command mode
   }, { signal });
+  // on a press ipycanvas focuses its canvas, for which the browser scrolls it into sight: the place
+  // of the press would be read after that jump
+  root.addEventListener("pointerdown", e => {
+    if (isCanvas(e)) e.target.focus = () => root.focus({ preventScroll: true });
+  }, { signal, capture: true });
   // ipycanvas swallows every key of a focused canvas, so the tool takes the focus itself
   root.addEventListener("focusin", e => {
     if (!isCanvas(e)) return;
@@ -80,6 +85,10 @@ function catchMovements(root, model, signal) {
   let held = null; // the canvas and the last place of the mouse that pushes the photograph
   root.addEventListener("wheel", e => {
     if (!isCanvas(e)) return;
+    if (!e.ctrlKey && !root.matches(":focus-within")) {
+      e.stopImmediatePropagation(); // not for ipycanvas either: who scrolls by is not caught
+      return;
+    }
     stop(e);
     const [across, down, r] = zoomOf(e.target);
     const notches = Math.max(-1, Math.min(1, e.deltaY / (e.ctrlKey ? NOTCH / 5 : NOTCH)));

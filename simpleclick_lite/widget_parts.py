@@ -22,15 +22,18 @@ STYLE = """<style>
   { height: auto !important; max-width: 100%; cursor: crosshair; touch-action: none; }
 .click-moving canvas.click-canvas { cursor: grab !important; }
 .click-tool .click-status, .click-tool .click-status .widget-html-content { line-height: 1.4; }
+.click-tool .click-keys { line-height: 1.5; }
+.click-tool .click-keys td { padding-right: 12px; }
 .click-tool .click-error { color: #b00020; font-weight: bold; }
 .click-tool kbd { border: 1px solid #aaa; border-radius: 3px; padding: 0 4px; }
 .click-tool .click-object button, .click-tool button.click-object { text-align: left; }
 </style>"""
 
-HELP = """<table style="line-height:1.5">
+HELP = """<table class="click-keys">
 <tr><td>left click · right or Shift click</td><td>add · remove (right click needs ipyevents; the
 switch works everywhere)</td></tr>
-<tr><td>wheel · middle button drag · two fingers</td><td>zoom · move the photograph · both</td></tr>
+<tr><td>wheel (after a click, or with Ctrl) · middle button drag · two
+fingers</td><td>zoom · move the photograph · both</td></tr>
 <tr><td><kbd>←↑↓→</kbd> <kbd>Space</kbd></td><td>move the cross hair (with Shift: finely) · click
 there</td></tr>
 <tr><td><kbd>X</kbd></td><td>switch between add and remove</td></tr>

@@ -48,7 +48,7 @@ class Screen:
         self._painted: Any = None  # what is on the middle layer
         self._marked: Any = None  # what is on the upper one
         self._masks: dict[int, tuple[Any, np.ndarray]] = {}  # object -> what it shows, at the view
-        self._network: Any = None
+        self._network: Any = object()  # shown last; not None, which is an answer as well
         self._error = ""
 
     # -- the photograph

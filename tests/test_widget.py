@@ -260,6 +260,12 @@ def test_clicks_made_while_the_network_runs_are_queued_in_order(tmp_path):
     assert "running" not in tool.parts.status.value and tool.session.mask()[100, 160]
 
 
+def test_before_the_first_click_the_network_has_seen_nothing_and_no_picture_is_shown(tool):
+    tool.parts.network.value = True
+    assert "Click on an object" in tool.parts.network_text.value
+    assert tool.parts.network_image.layout.display == "none"
+
+
 def test_views_opacity_and_what_the_network_sees(tool):
     drawn = []
     tool._photo.draw_layer = drawn.append

@@ -64,15 +64,21 @@ def open_notebook(lab, browser) -> Iterator[Callable[..., NotebookPage]]:
 
 @pytest.fixture
 def fake(open_notebook, tmp_path):
-    """`fake()` opens a notebook with the tool on the fake predictor and runs it."""
+    """`fake()` opens a notebook with the tool on the fake predictor and runs it.
+
+    `without` names packages that seem not to be installed; `among` other cells, the tool is the
+    second of three, and the others are as high as the window.
+    """
     import nbformat
 
     kernel = {"name": "python3", "display_name": "Python 3"}
 
-    def _fake(without: tuple[str, ...] = (), **how) -> NotebookPage:
+    def _fake(without: tuple[str, ...] = (), among: bool = False, **how) -> NotebookPage:
         missing = "".join(f"sys.modules[{name!r}] = None\n" for name in without)
         cell = nbformat.v4.new_code_cell("import sys\n" + missing + FAKE_CELL)
-        notebook = nbformat.v4.new_notebook(cells=[cell], metadata={"kernelspec": kernel})
+        high = [nbformat.v4.new_markdown_cell("\n\n".join(["text"] * 40)) for _ in "ab"]
+        cells = [high[0], cell, high[1]] if among else [cell]
+        notebook = nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel})
         nbformat.write(notebook, tmp_path / "fake.ipynb")
         page = open_notebook(tmp_path / "fake.ipynb", **how)
         page.run_all()

@@ -8,7 +8,7 @@ import json
 import cv2
 import numpy as np
 import pytest
-from lab_page import NotebookPage, click_and_see, keep, poll, saved_mask
+from lab_page import PANEL, NotebookPage, click_and_see, keep, poll, saved_mask
 
 from simpleclick_lite.overlay import View
 
@@ -169,6 +169,7 @@ def test_the_wheel_zooms_around_the_mouse_and_a_drag_moves_as_far_as_the_hand(fa
     box, whole = page.canvas.bounding_box(), view(page)
     hand = page.place(150, 100)
     mouse.move(box["x"] + hand["x"], box["y"] + hand["y"])
+    page.page.locator(".click-tool").first.focus()  # as a click does
     for _ in range(4):
         mouse.wheel(0, -100)
     for _ in range(100):  # a touch pad sends many small ones: one notch more
@@ -207,6 +208,45 @@ def test_the_wheel_zooms_around_the_mouse_and_a_drag_moves_as_far_as_the_hand(fa
     page.button("Whole")
     poll(lambda: view(page) == whole, "the whole photograph is shown")
     page.check_cells()
+
+
+@pytest.mark.parametrize("button", ["left", "right"])
+def test_a_press_means_the_place_under_the_mouse_though_the_page_jumps(fake, button):
+    page = fake(among=True, size=(1280, 700))
+    # the last cell is active and the tool half below the window, which a focus would mend
+    page.page.evaluate(f"() => {{ {PANEL}.content.activeCellIndex = 2; }}")
+    page.canvas.evaluate("e => e.scrollIntoView({ block: 'start' })")
+    page.page.mouse.move(600, 400)
+    page.canvas.evaluate("e => { e.closest('.jp-WindowedPanel-outer').scrollBy(0, -380); }")
+    page.page.wait_for_timeout(300)
+    box, hand = page.canvas.bounding_box(), page.place(150, 60)
+    x, y = box["x"] + hand["x"], box["y"] + hand["y"]
+    assert y < 660, "the place is in sight"
+    wanted = view(page).to_image(150, 60)
+    page.page.mouse.move(x, y)
+    page.page.mouse.down(button=button)
+    page.page.mouse.up(button=button)
+    poll(lambda: len(actions(page)[0]) == 1, "one click; {}", lambda: str(actions(page)))
+    found = actions(page)[0][0]
+    assert abs(found["x"] - wanted[0]) <= 1 and abs(found["y"] - wanted[1]) <= 1, (found, wanted)
+    assert found["positive"] == (button == "left")
+    page.check_cells()
+
+
+def test_the_wheel_scrolls_the_page_until_the_tool_is_clicked(fake):
+    page = fake(among=True, size=(1280, 700))
+    page.page.evaluate(f"() => {{ {PANEL}.content.activeCellIndex = 2; }}")
+    page.canvas.scroll_into_view_if_needed()
+    box, whole = page.canvas.bounding_box(), view(page)
+    x, y = box["x"] + 100, box["y"] + box["height"] / 3
+    page.page.mouse.move(x, y)
+    page.page.mouse.wheel(0, -60)
+    poll(lambda: page.canvas.bounding_box()["y"] > box["y"] + 30, "the page has scrolled")
+    assert view(page) == whole
+    page.page.mouse.click(x, y)
+    page.wait_status("1 click")
+    page.page.mouse.wheel(0, -100)
+    poll(lambda: view(page).scale > whole.scale, "after a click the photograph is zoomed")
 
 
 def test_one_finger_pushes_two_fingers_zoom_and_neither_clicks(fake):

@@ -94,8 +94,8 @@ def test_notebook_12_fine_tunes_on_a_folder_of_the_readers_own(tmp_path: Path):
     assert len(names["training"]) == 4 and len(names["test"]) == 2
     assert names["config"].image_size == 224, "the recipe as it is, not the lesson's settings"
     again = run_cells("12", [*wanted, "tuned = load_model"], parameters)
-    for names, number in ((names, 1), (again, 2)):  # a second run leaves the first one's weights
-        assert names["run"] == tmp_path / "outputs" / f"weights_{number}"
-        assert (names["run"] / "model.safetensors").is_file()
+    for number, run in enumerate((names["run"], again["run"]), start=1):  # nothing is overwritten
+        assert run == tmp_path / "outputs" / f"weights_{number}"
+        assert (run / "model.safetensors").is_file()
     assert not (tmp_path / "outputs" / "my_images").exists(), "the reader's own images were used"
     assert np.isfinite(names["after"]).all() and names["after"].shape == (1,)
