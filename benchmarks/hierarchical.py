@@ -61,8 +61,6 @@ class Trunk(nn.Module):
 class FeaturePyramid(nn.Module):
     """Coarse maps are added to finer ones, each then smoothed."""
 
-    sources = (0,)
-
     def __init__(self) -> None:
         super().__init__()
         self.lateral = nn.ModuleList(nn.Conv2d(c, WIDTH, 1) for c in CHANNELS.values())

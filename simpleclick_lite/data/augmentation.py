@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import cv2
@@ -355,9 +356,7 @@ class Color(Keyed):
 
     def draw(self, rng, size, box):
         """Factor and offset, and the limits of what comes out, each (3,)."""
-        factor, offset = self.line(rng)
-        limits = np.array([[0.0] * 3, [255.0] * 3])
-        return {"factor": np.full(3, factor), "offset": np.zeros(3) + offset, "limits": limits}
+        return _limited_line([self.line(rng)])
 
     def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
         """Every pixel, rounded once."""
@@ -380,13 +379,17 @@ class Colors(Color):
 
     def draw(self, rng, size, box):
         """One after the other; each limits what the next one gets."""
-        factor, offset = np.ones(3), np.zeros(3)
-        limits = np.array([[0.0] * 3, [255.0] * 3])
-        for step in self.steps:
-            by, more = step.line(rng)
-            factor, offset = factor * by, offset * by + more
-            limits = np.clip(limits * by + more, 0, 255)
-        return {"factor": factor, "offset": offset, "limits": limits}
+        return _limited_line(step.line(rng) for step in self.steps)
+
+
+def _limited_line(lines: Iterable[tuple[float, np.ndarray | float]]) -> dict[str, np.ndarray]:
+    """What lines, each limited to 0 … 255, are one after the other."""
+    factor, offset = np.ones(3), np.zeros(3)
+    limits = np.array([[0.0] * 3, [255.0] * 3])
+    for by, more in lines:
+        factor, offset = factor * by, offset * by + more
+        limits = np.clip(limits * by + more, 0, 255)
+    return {"factor": factor, "offset": offset, "limits": limits}
 
 
 class BrightnessContrast(Color):
