@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from .inference import frugal, pointwise
+from .inference import LAST, frugal, pointwise
 
 BAND = 2**18  # numbers in a band of rows, 1 MB: what a core's own cache holds
 
@@ -56,7 +56,11 @@ class MLPHead(nn.Module):
         return self.classify(self.dropout(F.relu_(self.fuse_maps(maps, fused))))
 
     def _in_bands(self, maps: Sequence[Tensor], fused: Tensor | None) -> Tensor:
-        """`forward` a band of rows after the other, so that no map of full size is ever made."""
+        """`forward` a band of rows after the other, so that no map of full size is ever made.
+
+        Upsampling along a line comes first, on the few lines there are; along a column it is a
+        product with a small matrix, which adds to the sum at once.
+        """
         slices = self.fuse.weight.chunk(len(self.project), dim=1)
         start = 0 if fused is None else len(slices) - len(maps)
         batch, _, height, width = (maps[0] if fused is None else fused).shape
@@ -64,8 +68,11 @@ class MLPHead(nn.Module):
         coarse = []
         for index, x in enumerate(maps, start):
             if index:
-                coarse.append(self._part(index, x, slices[index]))
-        logits = coarse[0].new_empty(batch, 1, height, width)
+                part = self._part(index, x, slices[index])
+                wide = F.interpolate(part, size=(part.shape[2], width), mode="bilinear")
+                lines = wide.permute(0, 2, 3, 1).reshape(batch, part.shape[2], -1)
+                coarse.append((lines, _mixing(part.shape[2], height, x)))
+        logits = lines.new_empty(batch, 1, height, width)
         for sample in range(batch):
             one = slice(sample, sample + 1)
             for top in range(0, height, rows):
@@ -73,16 +80,19 @@ class MLPHead(nn.Module):
                 if fused is None:
                     total = self._part(0, maps[0][one, :, band], slices[0], self.fuse.bias)
                 else:
-                    total = fused[one, :, band].clone()
-                for part in coarse:
-                    total.add_(_upsampled_band(part[one], (height, width), band))
+                    total = fused[one, :, band].clone(memory_format=LAST)
+                flat = total.permute(0, 2, 3, 1).view(total.shape[2], -1)
+                for lines, mixing in coarse:
+                    factor = height // len(mixing[0])
+                    near = slice(max(band.start // factor - 1, 0), -(-band.stop // factor) + 1)
+                    flat.addmm_(mixing[band, near], lines[sample, near])
                 logits[one, :, band] = self.classify(F.relu_(total))
         return logits
 
     def _part(self, index: int, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         """A map's share of the fused sum, before it is upsampled."""
         project = self.project[index]
-        return pointwise(F.relu_(pointwise(x, project.weight, project.bias)), weight, bias)
+        return pointwise(pointwise(x, project.weight, project.bias, "relu"), weight, bias)
 
     def fuse_maps(self, maps: Sequence[Tensor], fused: Tensor | None = None) -> Tensor:
         """Project maps, fuse them, and add them up at the finest map's size.
@@ -126,18 +136,8 @@ class MLPHead(nn.Module):
         return self.classify(self.dropout(F.relu(self.fuse(torch.cat(parts, dim=1)))))
 
 
-def _upsampled_band(x: Tensor, size: tuple[int, int], band: slice) -> Tensor:
-    """Rows `band` of x (B, C, h, w) upsampled bilinearly to `size`, a whole multiple of h rows."""
-    factor = size[0] // x.shape[2]
-    if factor == 1 and x.shape[3] == size[1]:
-        return x[:, :, band]
-    # a row more on either side, because rows near the edge of what is given are mixed differently
-    first = max(band.start // factor - 1, 0)
-    last = min(-(-band.stop // factor) + 1, x.shape[2])
-    x = F.interpolate(
-        x[:, :, first:last],
-        size=((last - first) * factor, size[1]),
-        mode="bilinear",
-        align_corners=False,
-    )
-    return x[:, :, band.start - first * factor : band.stop - first * factor]
+def _mixing(lines: int, height: int, like: Tensor) -> Tensor:
+    """Bilinear upsampling of one column of pixels as a matrix (height, lines)."""
+    unit = torch.eye(lines, dtype=like.dtype, device=like.device)
+    size = (height, lines)
+    return F.interpolate(unit[None, None], size=size, mode="bilinear", align_corners=False)[0, 0]

@@ -249,7 +249,7 @@ PARTS = {  # part -> the modules it is made of, by their names in the network
     "patch embeddings": ("embedding.image", "embedding.clicks"),
     "norms": ("norm1", "norm2"),
     "attention": ("attn",),
-    "MLPs": ("mlp.fc1", "mlp.fc2"),
+    "MLPs": ("mlp",),
     "pyramid": ("pyramid",),
     "head": ("head",),
 }

@@ -130,8 +130,8 @@ class Predictor:
         self.threshold = threshold
         self._image: Tensor | None = None
         self._seen: tuple[Box, int, Tensor] | None = None  # the last crop, already resized
-        # late fusion: what the network knows of the last crops, newest last
-        self._encoded: dict[tuple[Box, int, bool], ImageState] = {}
+        # what the network knows of the last crops, newest last
+        self._encoded: dict[tuple[Box, int, bool, int], ImageState] = {}
         self.state = State()
         self._start = State()  # what the last answer continued from
 
@@ -203,7 +203,7 @@ class Predictor:
             clicks: all clicks on the object, checked, in pixels of the image.
         """
         view = self._look(state, clicks)
-        known = (view.box, self.input_size, self.flip) in self._encoded
+        known = bool(self.model.config.fusion_block) and self._key() in self._encoded
         with torch.no_grad():
             inside = self._run(view.image, view.points, view.labels, view.previous)
         return self._answer(view, inside, known)
@@ -276,7 +276,7 @@ class Predictor:
             image = torch.cat([image, image.flip(-1)])
             points, labels = torch.cat([points, mirrored]), torch.cat([labels, labels])
             previous = torch.cat([previous, previous.flip(-1)])
-        if self.model.config.fusion_block and batch == 1:
+        if batch == 1 and self._in_two_parts:
             logits = self.model.decode(self._encode(image), points, labels, previous)
         else:
             logits = self.model(image, points, labels, previous)
@@ -285,9 +285,23 @@ class Predictor:
         # the published code averages the logits; averaging probabilities gives other numbers
         return torch.sigmoid(0.5 * (logits[:batch] + logits[batch:].flip(-1)))
 
+    @property
+    def _in_two_parts(self) -> bool:
+        """Whether the network can be run in two parts; a compiled or exported one is whole."""
+        model = self.model
+        return hasattr(model, "encode_image") and model._compiled_call_impl is None
+
+    def _key(self) -> tuple[Box, int, bool, int]:
+        """What `_encoded` depends on: the crop that was seen last, and the weights' changes."""
+        changes = sum(0 if p.is_inference() else p._version for p in self.model.parameters())
+        return (*self._seen[:2], self.flip, changes)
+
     def _encode(self, image: Tensor) -> ImageState:
-        """The part of the network that no click changes, computed once per crop (`_seen`)."""
-        key = (*self._seen[:2], self.flip)
+        """The part of the network that no click changes, computed once per crop (`_seen`).
+
+        Where clicks enter before the backbone it is the image's patch embedding alone.
+        """
+        key = self._key()
         state = self._encoded.pop(key, None) or self.model.encode_image(image)
         self._encoded[key] = state
         while len(self._encoded) > KEPT_CROPS:

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from simpleclick_lite.head import MLPHead
-from simpleclick_lite.inference import as_written, frugal
+from simpleclick_lite.inference import as_written, frugal, linear
 from simpleclick_lite.model import PRESETS, ModelConfig, SimpleClick
 from simpleclick_lite.pyramid import branch
 from simpleclick_lite.reference import PlainNetwork
@@ -112,6 +112,30 @@ def test_bands_of_any_height_make_the_same_head(monkeypatch):
         monkeypatch.setattr("simpleclick_lite.head.BAND", rows * 16 * 12)
         torch.testing.assert_close(head(maps), head.forward_plain(maps), atol=1e-5, rtol=1e-5)
     assert all(map(torch.equal, maps, before))
+
+
+@pytest.mark.parametrize("activation", ["none", "relu", "gelu"])
+@pytest.mark.parametrize("bias", [True, False])
+def test_onednns_linear_layer_equals_pytorchs(activation, bias, monkeypatch):
+    generator = torch.Generator().manual_seed(0)
+    x = 3 * torch.randn(2, 7, 24, generator=generator)
+    weight = torch.randn(10, 96, generator=generator).chunk(4, 1)[2]  # no piece of memory
+    offset = torch.randn(10, generator=generator) if bias else None
+    expected = linear(x, weight, offset, activation)  # with gradients: as PyTorch does it
+    y = torch.nn.functional.linear(x, weight, offset)
+    torch.testing.assert_close(expected, {"none": y, "relu": y.relu()}.get(activation, expected))
+    before = x.clone()
+    with torch.no_grad():
+        torch.testing.assert_close(
+            linear(x, weight, offset, activation), expected, atol=1e-5, rtol=1e-5
+        )
+        monkeypatch.setattr("simpleclick_lite.inference._ONEDNN", None)
+        torch.testing.assert_close(linear(x, weight, offset, activation), expected)
+        doubled = linear(
+            x.double(), weight.double(), None if offset is None else offset.double(), activation
+        )
+        torch.testing.assert_close(doubled.float(), expected, atol=1e-5, rtol=1e-5)
+    assert torch.equal(x, before)
 
 
 def test_layers_stay_as_written_where_something_else_looks_on():

@@ -295,8 +295,33 @@ def test_a_new_crop_is_encoded_anew_and_old_ones_are_forgotten_in_the_end():
     assert not predictor.predict([(corner, corner)], [1], mask).cached
 
 
-def test_simpleclick_keeps_nothing():
-    predictor = Predictor(_tiny(), "cpu")
+def test_simpleclick_keeps_the_patch_embedding_of_a_crop_and_nothing_else():
+    model = _tiny()
+    predictor = Predictor(model, "cpu", crop=False)
     predictor.set_image(_photo())
-    assert not any(predictor.predict([(9, 9)] * k).cached for k in (1, 2))
-    assert not predictor._encoded
+    seen = []
+    model.embedding.image.register_forward_hook(lambda *args: seen.append(args))
+    answers = [predictor.predict([(9, 9), (300, 90)][:k]) for k in (1, 2)]
+    assert not any(answer.cached for answer in answers)
+    assert len(seen) == 1
+    (kept,) = predictor._encoded.values()
+    assert not kept.maps and kept.fused is None
+    predictor._encoded.clear()
+    again = predictor.continue_from(answers[0].state, answers[1].state.clicks)
+    assert len(seen) == 2
+    assert np.array_equal(again.probability, answers[1].probability)
+
+
+@pytest.mark.parametrize("k", [0, 3])
+def test_other_weights_make_what_is_kept_worthless(k):
+    model = _tiny(fusion_block=k)
+    predictor = Predictor(model, "cpu", crop=False)
+    predictor.set_image(_photo())
+    predictor.predict([(9, 9)])
+    with torch.no_grad():
+        model.embedding.image.proj.weight.mul_(-1)
+    found = predictor.predict([(9, 9)])
+    assert not found.cached
+    fresh = Predictor(model, "cpu", crop=False)
+    fresh.set_image(_photo())
+    assert np.array_equal(found.probability, fresh.predict([(9, 9)]).probability)
