@@ -82,7 +82,7 @@ class FrugalLinear(nn.Linear):
     """A linear layer by `linear`."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """(..., C) to (..., C')."""
+        """Tokens (B, N, C) to (B, N, C')."""
         return linear(x, self.weight, self.bias)
 
 

@@ -287,9 +287,16 @@ class Predictor:
 
     @property
     def _in_two_parts(self) -> bool:
-        """Whether the network can be run in two parts; a compiled or exported one is whole."""
+        """Whether the network runs in two parts.
+
+        A compiled or exported one is whole, and one whose calls somebody watches is called.
+        """
         model = self.model
-        return hasattr(model, "encode_image") and model._compiled_call_impl is None
+        if model.config.fusion_block:
+            return True
+        watched = model._forward_hooks or model._forward_pre_hooks
+        whole = watched or model._compiled_call_impl is not None
+        return hasattr(model, "encode_image") and not whole
 
     def _key(self) -> tuple[Box, int, bool, int]:
         """What `_encoded` depends on: the crop that was seen last, and the weights' changes."""
