@@ -52,14 +52,23 @@ def test_the_whole_story_by_keyboard_alone(fake):
     keyboard = page.page.keyboard
     cells = page.page.locator(".jp-Cell").count()
     # run the cell again and walk into its output, as someone without a mouse does
+    page.page.evaluate("() => { document.querySelector('.click-tool').dataset.old = true; }")
     page.page.locator(".jp-Cell").first.focus()
     keyboard.press("Control+Enter")
+    fresh = "() => [...document.querySelectorAll('.click-tool')].every(t => !t.dataset.old)"
+    poll(lambda: page.page.evaluate(fresh), "the cell's earlier output is gone")
+    page.page.locator(".click-tool").first.wait_for()
     page.ready()
-    inside = "() => document.activeElement.classList.contains('click-tool')"
-    for _ in range(5):
-        if not page.page.evaluate(inside):
+
+    def walks_in() -> bool:
+        page.page.locator(".jp-Cell").first.focus()
+        for _ in range(5):
             keyboard.press("Tab")
-    poll(lambda: page.page.evaluate(inside), "Tab leads to the tool")
+            if page.page.evaluate("() => document.activeElement.classList.contains('click-tool')"):
+                return True
+        return False
+
+    poll(walks_in, "Tab leads to the tool")
     poll(lambda: page.pixels().std() > 20, "the photograph is on the canvas")
     keyboard.press("Space")
     page.wait_status("1 click", " ms")
