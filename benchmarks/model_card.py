@@ -212,14 +212,15 @@ def _training_part(facts: dict, results: Path) -> list[str]:
     last = stages[-1]
     samples = sum(stage["samples"] for stage in stages)
     hours = sum(stage["hours"] for stage in stages)
-    threads = f", {last['threads']} thread used" if last["threads"] == 1 else ""
+    seeds = sorted({stage["seed"] for stage in stages})
+    seed = f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {' and '.join(map(str, seeds))}"
     lines = "\n".join(stage["command"] for stage in stages)
     return [
         "## Training",
-        f"From random weights, {samples:,} samples in {hours:.1f} hours on {facts['hardware']}"
-        f"{threads} (the machine did other work meanwhile). Loss: normalized focal loss"
+        f"From random weights, {samples:,} samples in {hours:.1f} hours on {facts['hardware']} "
+        "(the machine did other work meanwhile). Loss: normalized focal loss"
         + (" and, with a teacher, the error of its features" if _taught(stages) else "")
-        + f"; weight decay {last['weight_decay']}; seed {last['seed']}.",
+        + f"; weight decay {last['weight_decay']}; {seed}.",
         _stage_table(stages),
         _data_table(last["data"]),
         "GrabCut, Berkeley, DAVIS and `photos` were never trained on. " + _validation(stages),

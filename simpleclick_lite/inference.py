@@ -78,6 +78,14 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None, activation: str = "no
     return F.relu(x) if activation == "relu" else F.gelu(x)
 
 
+def untouched(module: nn.Module) -> bool:
+    """Whether nobody watches a module or a part of it with hooks.
+
+    Hooks may keep a result, which must then stay as it was.
+    """
+    return not any(m._forward_hooks or m._forward_pre_hooks for m in module.modules())
+
+
 class FrugalLinear(nn.Linear):
     """A linear layer by `linear`."""
 
@@ -91,7 +99,9 @@ class FrugalMlp(Mlp):
 
     def forward(self, x: Tensor) -> Tensor:
         """Tokens (B, N, C) to tokens (B, N, C)."""
-        if self.training or not frugal(x):
+        first = self.fc1  # in its place may be something else, such as a low-rank adapter
+        plain = type(first) is FrugalLinear and untouched(first) and untouched(self.act)
+        if self.training or not frugal(x) or not plain:
             return super().forward(x)
         return self.fc2(linear(x, self.fc1.weight, self.fc1.bias, "gelu"))
 
@@ -112,8 +122,13 @@ class FrugalBlock(Block):
         """Tokens (B, N, C) to tokens (B, N, C); `x` is not changed."""
         if self.training or not frugal(x):
             return super().forward(x, attn_mask=attn_mask, **more)
-        y = self.attn(self.norm1(x), attn_mask=attn_mask, **more).add_(x)
-        return self.mlp(self.norm2(y)).add_(y)
+        y = _added(self.attn, self.attn(self.norm1(x), attn_mask=attn_mask, **more), x)
+        return _added(self.mlp, self.mlp(self.norm2(y)), y)
+
+
+def _added(module: nn.Module, result: Tensor, x: Tensor) -> Tensor:
+    """`x` added to what the module gave."""
+    return result.add_(x) if untouched(module) else result + x
 
 
 class FrugalBranch(nn.Sequential):
@@ -121,20 +136,20 @@ class FrugalBranch(nn.Sequential):
 
     def forward(self, x: Tensor) -> Tensor:
         """A map (B, C, h, w), which is not changed, to a map (B, C', h', w')."""
-        if not frugal(x):
+        if not frugal(x) or not untouched(self):
             return super().forward(x)
         given = x
         for layer in self:
-            if isinstance(layer, nn.ConvTranspose2d):
+            if type(layer) is nn.ConvTranspose2d:
                 weight = layer.weight.to(memory_format=LAST)
                 x = F.conv_transpose2d(x, weight, layer.bias, layer.stride)
-            elif isinstance(layer, nn.Conv2d) and layer.kernel_size == (1, 1):
+            elif type(layer) is nn.Conv2d and layer.kernel_size == (1, 1):
                 x = pointwise(x, layer.weight, layer.bias)
-            elif isinstance(layer, nn.Conv2d):
+            elif type(layer) is nn.Conv2d:
                 x = F.conv2d(x, layer.weight.to(memory_format=LAST), layer.bias, layer.stride)
-            elif isinstance(layer, nn.GELU) and x is not given:
+            elif type(layer) is nn.GELU and x is not given:
                 x = torch.ops.aten.gelu_(x)
-            elif isinstance(layer, nn.GroupNorm) and x is not given:
+            elif type(layer) is nn.GroupNorm and x is not given:
                 x = _normalized(layer, x)
             else:
                 x = layer(x)

@@ -12,7 +12,6 @@ import copy
 import os
 import platform
 import tempfile
-import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -23,8 +22,9 @@ import torch
 from torch import nn
 
 from .checkpoint import load_model, resize_positions
-from .counting import meta_model
 from .errors import InputError
+from .inference import linear
+from .layer_costs import clock, lost_time
 from .model import PRESETS, SimpleClick, build_model
 from .predictor import Predictor
 from .reference import PlainNetwork, PlainPredictor
@@ -32,13 +32,8 @@ from .simulation import MASK_THRESHOLD
 
 CASES = (("xtiny", 224), ("xtiny", 448), ("base", 224), ("base", 448))
 OPTIONS = ("bf16", "onnx", "int8", "compile")
-PRODUCT = 2048  # side of the matrices whose product tells the machine's peak
+PRODUCT = 2048  # side of the matrices whose product, the faster of two ways, tells the peak
 PHOTO = (480, 640)  # (H, W), about as large as GrabCut's
-
-
-def clock(threads: int) -> Callable[[], float]:
-    """Seconds of the processor where one thread computes, else of the clock on the wall."""
-    return time.process_time if threads == 1 else time.perf_counter
 
 
 def make_case(name: str, size: int) -> SimpleClick:
@@ -155,7 +150,7 @@ def _measure_case(
         "ratio": _spread(exact / times["plain"]),
         "largest_difference": _difference(answers["plain"], answers["exact"]),
         "peak_gflops": round(peak, 1),
-        **_losses(contestants["exact"], clicks, threads, peak),
+        **lost_time(contestants["exact"], *make_clicks(clicks)[1:], threads, peak),
     }
     for option in rows:
         if "skipped" not in option:
@@ -192,9 +187,11 @@ def _take_turns(
             answer = predictor.predict(points[:k], labels[:k])
             times[name].append(now() - start)
             answers[name].append(answer.probability)
-        start = now()
-        a @ a
-        products.append(now() - start)
+        for product in (torch.matmul, partial(linear, bias=None)):  # by MKL or so, by oneDNN
+            with torch.inference_mode():
+                start = now()
+                product(a, a)
+                products.append(now() - start)
     peak = 2 * PRODUCT**3 / min(products) / 1e9
     return {name: spent[1:] for name, spent in times.items()}, answers, peak
 
@@ -243,90 +240,6 @@ def _spread(values: np.ndarray) -> dict[str, float]:
 def _difference(first: Sequence[np.ndarray], second: Sequence[np.ndarray]) -> float:
     """Largest difference of probability at the first click, before answers feed back."""
     return float(np.abs(first[0] - second[0]).max())
-
-
-PARTS = {  # part -> the modules it is made of, by their names in the network
-    "patch embeddings": ("embedding.image", "embedding.clicks"),
-    "norms": ("norm1", "norm2"),
-    "attention": ("attn",),
-    "MLPs": ("mlp",),
-    "pyramid": ("pyramid",),
-    "head": ("head",),
-}
-
-
-def _part(name: str) -> str | None:
-    """The part that a module belongs to as a whole."""
-    short = name.split(".", 3)[-1] if name.startswith("backbone.blocks.") else name
-    return next((part for part, names in PARTS.items() if short in names), None)
-
-
-def count_parts(model: SimpleClick) -> dict[str, float]:
-    """Floating-point operations of each of `PARTS` in one forward pass of one image."""
-    from torch.utils.flop_counter import FlopCounterMode
-
-    counted = meta_model(model.config)
-    for block in counted.backbone.blocks:
-        block.attn.fused_attn = False  # plain products, which every version can count
-    image = torch.empty(1, 3, *[model.config.image_size] * 2, device="meta")
-    counter = FlopCounterMode(display=False)
-    counted.forward = counted.segment  # so that the counter sees the whole network called
-    with torch.no_grad(), counter:
-        counted(image, image)
-    counts = dict.fromkeys(PARTS, 0.0)
-    for name, found in counter.get_flop_counts().items():
-        part = _part(name.partition(".")[2])
-        if part:
-            counts[part] += sum(found.values())
-    counts["whole click"] = float(counter.get_total_flops())
-    return counts
-
-
-def _losses(predictor: Predictor, clicks: int, threads: int, peak: float) -> dict[str, Any]:
-    """Share of the peak, of the whole click and of each part; the most time lost comes first."""
-    now = clock(threads)
-    model = predictor.model
-    spent = dict.fromkeys(PARTS, 0.0)
-    started: list[float] = []
-
-    def begin(module: nn.Module, args: tuple) -> None:
-        started.append(now())
-
-    def end(part: str, module: nn.Module, args: tuple, output: Any) -> None:
-        spent[part] += now() - started.pop()
-
-    hooks = []
-    for name, module in model.named_modules():
-        part = _part(name)
-        if part:
-            hooks.append(module.register_forward_pre_hook(begin))
-            hooks.append(module.register_forward_hook(partial(end, part)))
-    _, points, labels = make_clicks(clicks)
-    predictor.reset()
-    start = now()
-    for k in range(1, clicks + 1):
-        predictor.predict(points[:k], labels[:k])
-    total = now() - start
-    for hook in hooks:
-        hook.remove()
-    flops = {name: 2 * clicks * n for name, n in count_parts(model).items()}  # 2: the mirror image
-    whole = flops.pop("whole click")
-    spent["the rest"] = total - sum(spent.values())
-    lost = {part: spent[part] - flops.get(part, 0.0) / peak / 1e9 for part in spent}
-    layers = [
-        {
-            "part": part,
-            "share_of_time": round(spent[part] / total, 3),
-            "share_of_peak": round(flops.get(part, 0.0) / spent[part] / peak / 1e9, 3),
-            "share_of_loss": round(lost[part] / sum(lost.values()), 3),
-        }
-        for part in sorted(lost, key=lost.__getitem__, reverse=True)
-    ]
-    return {
-        "gflop_per_click": round(whole / clicks / 1e9, 2),
-        "share_of_peak": round(whole / total / peak / 1e9, 3),
-        "layers": layers,
-    }
 
 
 def _row_line(row: dict) -> str:

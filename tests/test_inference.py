@@ -158,3 +158,50 @@ def test_a_block_in_training_drops_and_differentiates():
     x = torch.randn(1, 4, 16, requires_grad=True)
     model.backbone.blocks[0](x).sum().backward()
     assert x.grad.abs().sum() > 0
+
+
+@torch.no_grad()
+def test_hooks_see_every_layer():
+    model, inputs = _model(), _inputs()
+    kept: dict[str, torch.Tensor] = {}
+    for name, module in [*model.backbone.named_modules(), *model.pyramid.named_modules()]:
+        if not isinstance(module, torch.nn.Identity):
+            module.register_forward_hook(lambda m, a, y, name=name: kept.__setitem__(name, y))
+    model(*inputs)
+    seen = {k: y.clone() if torch.is_tensor(y) else [z.clone() for z in y] for k, y in kept.items()}
+    names = {*kept}
+    with as_written():
+        model(*inputs)
+    assert names == {*kept} and "blocks.0.mlp.fc1" in names
+    for name, expected in kept.items():
+        torch.testing.assert_close(seen[name], expected, atol=1e-4, rtol=1e-4)
+
+
+@torch.no_grad()
+def test_what_a_hook_kept_is_not_overwritten_afterwards():
+    model, kept = _model(), []
+    model.backbone.blocks[0].attn.register_forward_hook(lambda m, a, y: kept.append((y, y.clone())))
+    model(*_inputs())
+    assert kept and all(torch.equal(y, copy) for y, copy in kept)
+
+
+@torch.no_grad()
+def test_a_layer_put_in_anothers_place_is_called():
+    class Adapted(torch.nn.Module):
+        """Shows the weights of the layer inside, as adapters of low rank do."""
+
+        def __init__(self, inside):
+            super().__init__()
+            self.inside, self.weight, self.bias = inside, inside.weight, inside.bias
+
+        def forward(self, x):
+            return self.inside(x) + 1
+
+    model, inputs = _model(), _inputs()
+    before = model(*inputs)
+    mlp = model.backbone.blocks[1].mlp
+    mlp.fc1 = Adapted(mlp.fc1)
+    with as_written():
+        expected = model(*inputs)
+    assert not torch.allclose(before, expected, atol=1e-3)
+    torch.testing.assert_close(model(*inputs), expected, atol=1e-4, rtol=1e-4)

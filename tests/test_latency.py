@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from simpleclick_lite import cli, latency
+from simpleclick_lite import cli, latency, layer_costs
 from simpleclick_lite.clicks import draw_disks
 from simpleclick_lite.errors import InputError
 from simpleclick_lite.model import PRESETS
@@ -47,7 +47,7 @@ def test_clicks_are_on_and_beside_the_object():
 
 
 def test_parts_have_all_operations_of_the_network():
-    counts = latency.count_parts(latency.make_case("micro", 64))
+    counts = layer_costs.count_parts(latency.make_case("micro", 64))
     whole = counts.pop("whole click")
     assert sum(counts.values()) == whole
     assert all(counts[part] > 0 for part in counts if part != "norms")
@@ -59,7 +59,7 @@ def test_measure_compares_in_turns_and_says_where_time_goes():
     row = result["rows"][0]
     assert row["largest_difference"] < 1e-4
     assert row["ratio"]["quartiles"][0] <= row["ratio"]["median"] <= row["ratio"]["quartiles"][1]
-    assert {part["part"] for part in row["layers"]} == {*latency.PARTS, "the rest"}
+    assert {part["part"] for part in row["layers"]} == {*layer_costs.PARTS, "the rest"}
     assert sum(part["share_of_time"] for part in row["layers"]) == pytest.approx(1, abs=0.01)
     assert 0 < row["share_of_peak"] < 1.5
     option = result["options"][0]
