@@ -135,6 +135,28 @@ class PlainViT(nn.Module):
             antialias=False,
         )
 
+    def positions_at(self, points: Tensor, grid: tuple[int, int]) -> Tensor:
+        """Position embeddings between those of the patches, bilinear.
+
+        Args:
+            points: (B, N, 2) xy in pixels of the image.
+            grid: (h, w) of its patches.
+
+        Returns:
+            (B, N, C).
+        """
+        h, w = grid
+        known = self.positions(grid).transpose(1, 2).unflatten(2, grid)  # (1, C, h, w)
+        sides = torch.tensor([w, h], device=points.device) * self.patch_size
+        places = (2 * (points + 0.5) / sides - 1).to(known.dtype)[:, :, None]
+        found = F.grid_sample(
+            known.expand(len(points), -1, -1, -1),
+            places,
+            padding_mode="border",
+            align_corners=False,
+        )
+        return found[..., 0].transpose(1, 2)
+
     def is_global(self, index: int) -> bool:
         """Whether block `index` (from 0) attends globally."""
         return (index + 1) % self.global_every == 0

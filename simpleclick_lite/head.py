@@ -51,7 +51,7 @@ class MLPHead(nn.Module):
         """
         finest = maps[0] if fused is None else fused
         whole = all(finest.shape[2] % x.shape[2] == 0 for x in maps)
-        if whole and frugal(finest) and not self.training:
+        if whole and finest.numel() and frugal(finest) and not self.training:
             return self._in_bands(maps, fused)
         return self.classify(self.dropout(F.relu_(self.fuse_maps(maps, fused))))
 

@@ -25,6 +25,7 @@ import torch.nn.functional as F  # noqa: N812
 from timm.layers import Mlp
 from timm.models.vision_transformer import Block
 from torch import Tensor, nn
+from torch.nn.modules import module as torch_module
 
 LAST = torch.channels_last
 # oneDNN's product with bias and activation, which torch.compile calls as well; where PyTorch was
@@ -52,6 +53,8 @@ def frugal(x: Tensor) -> bool:
         and not torch.is_autocast_enabled("cpu")
         and not torch.compiler.is_compiling()  # exporting is compiling, too
         and not torch.jit.is_tracing()
+        and torch._C._functorch.maybe_current_level() is None  # torch.func's transformations
+        and torch.autograd.forward_ad._current_level < 0
     )
 
 
@@ -78,12 +81,21 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None, activation: str = "no
     return F.relu(x) if activation == "relu" else F.gelu(x)
 
 
-def untouched(module: nn.Module) -> bool:
-    """Whether nobody watches a module or a part of it with hooks.
+def touched(module: nn.Module) -> bool:
+    """Whether somebody watches the calls of one module with hooks, or has replaced them."""
+    hooks = (*module._forward_hooks.values(), *module._forward_pre_hooks.values())
+    watched = not all(getattr(hook, "keeps_nothing", False) for hook in hooks)
+    return watched or "forward" in vars(module)
 
-    Hooks may keep a result, which must then stay as it was.
+
+def untouched(module: nn.Module) -> bool:
+    """Whether a module and all its parts are called as they are, and nobody keeps their results.
+
+    A hook may keep a result, which must then stay as it was. One with an attribute `keeps_nothing`
+    (a stopwatch, say) is no obstacle.
     """
-    return not any(m._forward_hooks or m._forward_pre_hooks for m in module.modules())
+    everywhere = torch_module._global_forward_hooks or torch_module._global_forward_pre_hooks
+    return not everywhere and not any(touched(part) for part in module.modules())
 
 
 class FrugalLinear(nn.Linear):

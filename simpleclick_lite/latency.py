@@ -36,8 +36,12 @@ PRODUCT = 2048  # side of the matrices whose product, the faster of two ways, te
 PHOTO = (480, 640)  # (H, W), about as large as GrabCut's
 
 
-def make_case(name: str, size: int) -> SimpleClick:
-    """The network of a preset, with the shipped weights where they fit, else random ones."""
+def make_case(name: str, size: int) -> tuple[SimpleClick, str]:
+    """The network of a preset, with the shipped weights where they fit, else random ones.
+
+    Returns:
+        the network, and `shipped` or `random`.
+    """
     if name not in PRESETS:
         raise InputError(f"model {name!r} is not one of {', '.join(PRESETS)}")
     torch.manual_seed(0)
@@ -45,8 +49,9 @@ def make_case(name: str, size: int) -> SimpleClick:
     try:
         shipped = resize_positions(load_model(), size)
     except InputError:  # none in this installation
-        return fresh.eval()
-    return (shipped if shipped.config == fresh.config else fresh).eval()
+        return fresh.eval(), "random"
+    fits = shipped.config == fresh.config
+    return (shipped if fits else fresh).eval(), "shipped" if fits else "random"
 
 
 def make_clicks(count: int) -> tuple[np.ndarray, list[tuple[float, float]], list[int]]:
@@ -122,7 +127,7 @@ def _cores() -> int:
 def _measure_case(
     name: str, size: int, clicks: int, threads: int, options: Sequence[str]
 ) -> tuple[dict, list[dict]]:
-    model = make_case(name, size)
+    model, weights = make_case(name, size)
     contestants: dict[str, Predictor] = {
         "plain": PlainPredictor(PlainNetwork(model), "cpu"),
         "exact": Predictor(model, "cpu"),
@@ -145,6 +150,7 @@ def _measure_case(
     row = {
         "model": name,
         "size": size,
+        "weights": weights,
         "plain_ms": _spread(1000 * np.array(times["plain"])),
         "exact_ms": _spread(1000 * exact),
         "ratio": _spread(exact / times["plain"]),

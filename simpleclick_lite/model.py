@@ -163,7 +163,10 @@ class SimpleClick(
             return self._decode(state, clicks)
         # the previous mask stays an image, as in SAM; its click map has no disks
         clicks = F.pad(previous_mask, (0, 0, 0, 0, 0, 2))
-        return self._decode(state, clicks, self.points(points, labels, state.size))
+        tokens, used = self.points(points, labels, state.size)
+        # SAM adds its code of places to the patches, too; here they share the ViT's own positions
+        tokens = tokens + self.backbone.positions_at(points, state.grid)
+        return self._decode(state, clicks, PointTokens(tokens, used))
 
     def segment(self, image: Tensor, clicks: Tensor) -> Tensor:
         """From normalized image and click map, both (B, 3, H, W), to logits (B, 1, H, W)."""

@@ -20,10 +20,9 @@ from .clicks import DISK_RADIUS, Click, check_clicks, click_map, pad_clicks
 from .crop import Box, next_box, to_crop
 from .errors import InputError
 from .files import to_rgb8
-from .model import ImageState, SimpleClick
+from .kept_crops import KeptCrops, fingerprint, join, resize, runs_in_two_parts
+from .model import SimpleClick
 from .simulation import MASK_THRESHOLD
-
-KEPT_CROPS = 4  # the whole image for the next object, the present crop, and some for undo
 
 
 def get_device(device: str | torch.device | None = None) -> torch.device:
@@ -87,6 +86,7 @@ class View:
 
     state: State
     clicks: tuple[Click, ...]
+    crops: KeptCrops
     box: Box
     image: Tensor  # (1, 3, h, w) in [0, 1]
     points: Tensor  # (1, N, 2) xy in the crop
@@ -128,10 +128,7 @@ class Predictor:
         self.model = model.to(self.device).eval()
         self.flip, self.crop, self.crop_size = flip, crop, crop_size
         self.threshold = threshold
-        self._image: Tensor | None = None
-        self._seen: tuple[Box, int, Tensor] | None = None  # the last crop, already resized
-        # what the network knows of the last crops, newest last
-        self._encoded: dict[tuple[Box, int, bool, int], ImageState] = {}
+        self._crops: KeptCrops | None = None  # the image
         self.state = State()
         self._start = State()  # what the last answer continued from
 
@@ -151,13 +148,12 @@ class Predictor:
         """
         rgb = to_rgb8(image)
         pixels = torch.tensor(rgb, device=self.device)  # a copy: the array may be read-only
-        self._image = pixels.permute(2, 0, 1)[None]
-        self._encoded.clear()
+        self._crops = KeptCrops(pixels.permute(2, 0, 1)[None])
         self.reset()
 
     def reset(self) -> None:
         """Forget all clicks, keep the image."""
-        self.state, self._start, self._seen = State(), State(), None
+        self.state, self._start = State(), State()
 
     def predict(
         self,
@@ -181,19 +177,23 @@ class Predictor:
         """
         state, clicks = self._continued(points, labels)
         if previous_mask is not None:
-            size = (self._image.shape[2], self._image.shape[3])
-            state = State(state.clicks, _as_probability(previous_mask, size), state.box)
+            state = State(state.clicks, _as_probability(previous_mask, self._size), state.box)
         return self.continue_from(state, clicks)
 
     def _continued(
         self, points: Sequence[Sequence[float]], labels: Sequence[int] | None
     ) -> tuple[State, tuple[Click, ...]]:
         """The clicks, checked, and the state that they continue."""
-        if self._image is None:
-            raise InputError("no image is set; call set_image(image) first")
-        clicks = tuple(check_clicks(points, labels, tuple(self._image.shape[2:])))
+        clicks = tuple(check_clicks(points, labels, self._size))
         state = self._start if clicks == self.state.clicks else self.state
         return (state if clicks[: len(state.clicks)] == state.clicks else State()), clicks
+
+    @property
+    def _size(self) -> tuple[int, int]:
+        """(H, W) of the image."""
+        if self._crops is None:
+            raise InputError("no image is set; call set_image(image) first")
+        return self._crops.image.shape[2], self._crops.image.shape[3]
 
     def continue_from(self, state: State, clicks: Sequence[Click]) -> Prediction:
         """Answer `clicks`, with previous mask and crop taken from `state` (undo: an older state).
@@ -203,44 +203,40 @@ class Predictor:
             clicks: all clicks on the object, checked, in pixels of the image.
         """
         view = self._look(state, clicks)
-        known = bool(self.model.config.fusion_block) and self._key() in self._encoded
-        with torch.no_grad():
-            inside = self._run(view.image, view.points, view.labels, view.previous)
+        inside, (known,) = self._run([view])
         return self._answer(view, inside, known)
 
     def fork(self) -> Predictor:
         """A predictor for another image that shares this one's network and settings."""
         other = copy.copy(self)
-        other._image, other._encoded = None, {}
+        other._crops = None
         other.reset()
         return other
 
     def _look(self, state: State, clicks: Sequence[Click]) -> View:
         """What the network is shown for `clicks` after `state`."""
-        if self._image is None:
-            raise InputError("no image is set; call set_image(image) first")
+        (height, width), crops = self._size, self._crops
         start = time.perf_counter()
-        height, width = self._image.shape[2:]
         box = Box(0, height - 1, 0, width - 1)
         if self.crop:
             box = next_box(state.box, state.probability, clicks, (height, width))
         with torch.no_grad():
-            image = self._resized_crop(box)
             side = self.input_size
+            image = crops.resized(box, side)
             previous = torch.zeros(1, 1, side, side, device=self.device)
             if state.probability is not None:
                 part = state.probability[box.top : box.bottom + 1, box.left : box.right + 1]
-                previous = _resize(torch.from_numpy(part).to(self.device)[None, None], side)
+                previous = resize(torch.from_numpy(part).to(self.device)[None, None], side)
             # as published, points keep float64 until disks are drawn; Apple's mps has none
             precise = torch.float32 if self.device.type == "mps" else torch.float64
             points, labels = pad_clicks([to_crop(clicks, box, side)], self.device, precise)
-        return View(state, tuple(clicks), box, image, points, labels, previous, start)
+        return View(state, tuple(clicks), crops, box, image, points, labels, previous, start)
 
     def _answer(self, view: View, inside: Tensor, cached: bool = False) -> Prediction:
         """From the probability (1, 1, h, w) inside the crop to the photograph's mask."""
-        box, (height, width) = view.box, self._image.shape[2:]
+        box, (height, width) = view.box, view.crops.image.shape[2:]
         with torch.no_grad():
-            inside = _resize(inside, (box.bottom - box.top + 1, box.right - box.left + 1))
+            inside = resize(inside, (box.bottom - box.top + 1, box.right - box.left + 1))
         probability = np.zeros((height, width), np.float32)
         probability[box.top : box.bottom + 1, box.left : box.right + 1] = (
             inside[0, 0].float().cpu().numpy()
@@ -252,7 +248,7 @@ class Predictor:
             crop=(box.left, box.top, box.right + 1, box.bottom + 1),
             milliseconds=(time.perf_counter() - view.start) * 1000,
             state=self.state,
-            net_image=view.image,
+            net_image=view.image.clone(),  # the crop itself is kept for the next click
             net_points=view.points,
             net_labels=view.labels,
             net_previous_mask=view.previous,
@@ -260,60 +256,46 @@ class Predictor:
             cached=cached,
         )
 
-    def _resized_crop(self, box: Box) -> Tensor:
-        """The image inside `box` at the network's size; resized once while the crop stays."""
-        if self._seen is None or self._seen[:2] != (box, self.input_size):
-            part = self._image[..., box.top : box.bottom + 1, box.left : box.right + 1]
-            self._seen = (box, self.input_size, _resize(part.float() / 255, self.input_size))
-        return self._seen[2]
+    @torch.no_grad()
+    def _run(self, views: Sequence[View]) -> tuple[Tensor, list[bool]]:
+        """Probability (B, 1, h, w) of each view, and which images late fusion knew already.
 
-    def _run(self, image: Tensor, points: Tensor, labels: Tensor, previous: Tensor) -> Tensor:
-        """Probability (B, 1, h, w); with `flip` the mirrored crops run in the same batch."""
-        batch = len(image)
+        With `flip` the mirrored crops run in the same batch.
+        """
+        batch = len(views)
+        more = max(view.points.shape[1] for view in views)
+        more = [more - view.points.shape[1] for view in views]
+        image = torch.cat([view.image for view in views])
+        points = torch.cat(
+            [F.pad(v.points, (0, 0, 0, n)) for v, n in zip(views, more, strict=True)]
+        )
+        labels = torch.cat(
+            [F.pad(v.labels, (0, n), value=-1) for v, n in zip(views, more, strict=True)]
+        )
+        previous = torch.cat([view.previous for view in views])
         if self.flip:
             mirrored = points.clone()
             mirrored[..., 0] = image.shape[-1] - 1 - mirrored[..., 0]
             image = torch.cat([image, image.flip(-1)])
             points, labels = torch.cat([points, mirrored]), torch.cat([labels, labels])
             previous = torch.cat([previous, previous.flip(-1)])
-        if batch == 1 and self._in_two_parts:
-            logits = self.model.decode(self._encode(image), points, labels, previous)
+        late, known = bool(self.model.config.fusion_block), [False] * batch
+        # several patch embeddings are cheaper in one batch than one by one
+        if (batch == 1 or late) and runs_in_two_parts(self.model):
+            weights = fingerprint(self.model)
+            found = [
+                view.crops.encoded(self.model, view.box, image[k::batch], weights)
+                for k, view in enumerate(views)
+            ]
+            known = [late and before for _, before in found]
+            state = join([state for state, _ in found], self.flip)
+            logits = self.model.decode(state, points, labels, previous)
         else:
             logits = self.model(image, points, labels, previous)
         if not self.flip:
-            return torch.sigmoid(logits)
+            return torch.sigmoid(logits), known
         # the published code averages the logits; averaging probabilities gives other numbers
-        return torch.sigmoid(0.5 * (logits[:batch] + logits[batch:].flip(-1)))
-
-    @property
-    def _in_two_parts(self) -> bool:
-        """Whether the network runs in two parts.
-
-        A compiled or exported one is whole, and one whose calls somebody watches is called.
-        """
-        model = self.model
-        if model.config.fusion_block:
-            return True
-        watched = model._forward_hooks or model._forward_pre_hooks
-        whole = watched or model._compiled_call_impl is not None
-        return hasattr(model, "encode_image") and not whole
-
-    def _key(self) -> tuple[Box, int, bool, int]:
-        """What `_encoded` depends on: the crop that was seen last, and the weights' changes."""
-        changes = sum(0 if p.is_inference() else p._version for p in self.model.parameters())
-        return (*self._seen[:2], self.flip, changes)
-
-    def _encode(self, image: Tensor) -> ImageState:
-        """The part of the network that no click changes, computed once per crop (`_seen`).
-
-        Where clicks enter before the backbone it is the image's patch embedding alone.
-        """
-        key = self._key()
-        state = self._encoded.pop(key, None) or self.model.encode_image(image)
-        self._encoded[key] = state
-        while len(self._encoded) > KEPT_CROPS:
-            del self._encoded[next(iter(self._encoded))]
-        return state
+        return torch.sigmoid(0.5 * (logits[:batch] + logits[batch:].flip(-1))), known
 
 
 def predict_together(
@@ -329,26 +311,13 @@ def predict_together(
         one Prediction each, as `predict` of each alone.
     """
     views = [p._look(*p._continued(points, labels)) for p, points, labels in asked]
-    count = max(view.points.shape[1] for view in views)
-    more = [count - view.points.shape[1] for view in views]
-    with torch.no_grad():
-        inside = asked[0][0]._run(
-            torch.cat([view.image for view in views]),
-            torch.cat([F.pad(v.points, (0, 0, 0, n)) for v, n in zip(views, more, strict=True)]),
-            torch.cat(
-                [F.pad(v.labels, (0, n), value=-1) for v, n in zip(views, more, strict=True)]
-            ),
-            torch.cat([view.previous for view in views]),
-        )
+    if not views:
+        return []
+    inside, known = asked[0][0]._run(views)
     return [
-        p._answer(view, part[None])
-        for (p, *_), view, part in zip(asked, views, inside, strict=True)
+        p._answer(view, part[None], before)
+        for (p, *_), view, part, before in zip(asked, views, inside, known, strict=True)
     ]
-
-
-def _resize(x: Tensor, size: int | tuple[int, int]) -> Tensor:
-    size = (size, size) if isinstance(size, int) else size
-    return F.interpolate(x, size=size, mode="bilinear", align_corners=True)
 
 
 def _as_probability(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:

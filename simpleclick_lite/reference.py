@@ -8,17 +8,17 @@ mirrored image, the crop resized at every click. Same weights, same answers up t
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from .clicks import DISK_RADIUS
-from .crop import Box
 from .embedding import normalize
 from .inference import as_written
 from .model import SimpleClick
-from .predictor import Predictor
+from .predictor import Predictor, View
 
 
 def whole_image_disks(
@@ -75,15 +75,15 @@ class PlainNetwork(nn.Module):
 class PlainPredictor(Predictor):
     """A Predictor around a PlainNetwork: two passes for the mirror average, no crop kept."""
 
-    def _resized_crop(self, box: Box) -> Tensor:
-        self._seen = None
-        return super()._resized_crop(box)
-
-    def _run(self, image: Tensor, points: Tensor, labels: Tensor, previous: Tensor) -> Tensor:
-        logits = self.model(image, points, labels, previous)
+    @torch.no_grad()
+    def _run(self, views: Sequence[View]) -> tuple[Tensor, list[bool]]:
+        (view,) = views
+        view.crops.forget()
+        image, points, previous = view.image, view.points, view.previous
+        logits = self.model(image, points, view.labels, previous)
         if self.flip:
             mirrored = points.clone()
             mirrored[..., 0] = image.shape[-1] - 1 - mirrored[..., 0]
-            other = self.model(image.flip(-1), mirrored, labels, previous.flip(-1))
+            other = self.model(image.flip(-1), mirrored, view.labels, previous.flip(-1))
             logits = 0.5 * (logits + other.flip(-1))
-        return torch.sigmoid(logits)
+        return torch.sigmoid(logits), [False]

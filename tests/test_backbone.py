@@ -143,3 +143,20 @@ def test_recomputing_blocks_gives_the_same_gradients():
 def test_no_norm_and_no_class_token_are_left():
     names = {name.split(".")[0] for name, _ in _vit().named_parameters()}
     assert names == {"pos_embed", "blocks"}
+
+
+def test_positions_between_patches_are_mixed():
+    vit = _vit(image_size=224)
+    torch.nn.init.normal_(vit.pos_embed)
+    grid, patch = (6, 14), 16
+    column, row = 3, 2
+    center = torch.tensor([[[(column + 0.5) * patch - 0.5, (row + 0.5) * patch - 0.5]]])
+    known = vit.positions(grid).unflatten(1, grid)[0]
+    with torch.no_grad():
+        at = vit.positions_at(center.double(), grid)
+        between = vit.positions_at(center + torch.tensor([patch / 2, 0]), grid)
+        outside = vit.positions_at(torch.tensor([[[-9.0, -9.0]]]), grid)
+    torch.testing.assert_close(at[0, 0], known[row, column])
+    middle = (known[row, column] + known[row, column + 1]) / 2
+    torch.testing.assert_close(between[0, 0], middle)
+    torch.testing.assert_close(outside[0, 0], known[0, 0])

@@ -33,7 +33,7 @@ def _model(**change) -> SimpleClick:
 def _inputs(batch=2, height=64, width=64):
     generator = torch.Generator().manual_seed(0)
     points = torch.rand(batch, 3, 2, generator=generator) * height
-    labels = torch.tensor([[1, 0, -1]] * batch)
+    labels = torch.tensor([[1, 0, -1]]).repeat(batch, 1)
     image = torch.rand(batch, 3, height, width, generator=generator)
     return image, points, labels, torch.rand(batch, 1, height, width, generator=generator)
 
@@ -205,3 +205,30 @@ def test_a_layer_put_in_anothers_place_is_called():
         expected = model(*inputs)
     assert not torch.allclose(before, expected, atol=1e-3)
     torch.testing.assert_close(model(*inputs), expected, atol=1e-4, rtol=1e-4)
+
+
+@torch.no_grad()
+def test_a_hook_on_all_modules_keeps_what_it_saw():
+    model, inputs, kept = _model(), _inputs(), []
+    hook = torch.nn.modules.module.register_module_forward_hook(
+        lambda m, a, y: kept.append((y, y.clone())) if torch.is_tensor(y) else None
+    )
+    try:
+        model(*inputs)
+    finally:
+        hook.remove()
+    assert len(kept) > 30 and all(torch.equal(y, copy) for y, copy in kept)
+
+
+@torch.no_grad()
+def test_an_empty_batch_has_an_empty_answer():
+    assert _model()(*_inputs(0)).shape == (0, 1, 64, 64)
+
+
+@torch.no_grad()
+def test_a_network_can_be_mapped_over_a_batch():
+    model, (image, points, labels, previous) = _model(), _inputs()
+    one = lambda image, previous: model(image[None], points[:1], labels[:1], previous[None])[0]  # noqa: E731
+    mapped = torch.func.vmap(one)(image, previous)
+    expected = model(image, points[:1].expand(2, -1, -1), labels, previous)
+    torch.testing.assert_close(mapped, expected, atol=1e-4, rtol=1e-4)

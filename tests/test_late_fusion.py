@@ -13,9 +13,10 @@ from simpleclick_lite.checkpoint import load_model, move_clicks, save_model, sav
 from simpleclick_lite.clicks import click_map
 from simpleclick_lite.embedding import PointEmbedding, normalize
 from simpleclick_lite.errors import InputError
+from simpleclick_lite.kept_crops import KEPT_CROPS
 from simpleclick_lite.model import ModelConfig, SimpleClick
 from simpleclick_lite.model_config import CLICK_KINDS, LATER_FIELDS, config_to_dict
-from simpleclick_lite.predictor import KEPT_CROPS, Predictor
+from simpleclick_lite.predictor import Predictor, predict_together
 from simpleclick_lite.pyramid import DESIGNS
 from simpleclick_lite.training import make_model
 from simpleclick_lite.training_presets import preset
@@ -31,8 +32,8 @@ TINY = ModelConfig(
 )
 
 
-def _tiny(**change) -> SimpleClick:
-    torch.manual_seed(0)
+def _tiny(seed: int = 0, **change) -> SimpleClick:
+    torch.manual_seed(seed)
     return SimpleClick(replace(TINY, **change)).eval()
 
 
@@ -263,17 +264,20 @@ def test_the_predictor_answers_the_same_and_encodes_a_crop_once(flip):
         answer = predictor.predict(clicks[:k])
         cached.append(answer.cached)
         # the same with nothing kept
-        alone = model(
-            answer.net_image, answer.net_points, answer.net_labels, answer.net_previous_mask
+        shown = (answer.net_image, answer.net_points, answer.net_labels, answer.net_previous_mask)
+        alone = model(*shown)
+        if flip:
+            mirrored = answer.net_points.clone()
+            mirrored[..., 0] = answer.net_image.shape[-1] - 1 - mirrored[..., 0]
+            other = model(shown[0].flip(-1), mirrored, shown[2], shown[3].flip(-1))
+            alone = 0.5 * (alone + other.flip(-1))
+        wanted = torch.nn.functional.interpolate(
+            torch.sigmoid(alone), (300, 400), mode="bilinear", align_corners=True
         )
-        if not flip:
-            wanted = torch.nn.functional.interpolate(
-                torch.sigmoid(alone), (300, 400), mode="bilinear", align_corners=True
-            )
-            np.testing.assert_allclose(answer.probability, wanted[0, 0].detach().numpy(), atol=1e-6)
+        np.testing.assert_allclose(answer.probability, wanted[0, 0].detach().numpy(), atol=1e-6)
     assert cached == [False, True, True]
-    batches = [n for n in encoded if n == 2] if flip else encoded
-    assert len(batches) == (1 if flip else 1 + 3)
+    # three more of the comparison above, six with the mirror images
+    assert encoded.count(2) == (1 if flip else 0) and len(encoded) == (1 + 6 if flip else 1 + 3)
     predictor.reset()  # the next object in the same image
     assert predictor.predict([(60, 60)]).cached
     predictor.set_image(_photo()[:, ::-1])
@@ -289,7 +293,7 @@ def test_a_new_crop_is_encoded_anew_and_old_ones_are_forgotten_in_the_end():
         mask[corner : corner + 30, corner : corner + 30] = True
         predictor.reset()
         predictor.predict([(corner, corner)], [1], mask)
-    assert len(predictor._encoded) == KEPT_CROPS
+    assert len(predictor._crops._states) == KEPT_CROPS
     predictor.flip = False  # another batch: nothing that is kept fits
     predictor.reset()
     assert not predictor.predict([(corner, corner)], [1], mask).cached
@@ -304,24 +308,161 @@ def test_simpleclick_keeps_the_patch_embedding_of_a_crop_and_nothing_else():
     answers = [predictor.predict([(9, 9), (300, 90)][:k]) for k in (1, 2)]
     assert not any(answer.cached for answer in answers)
     assert len(seen) == 1
-    (kept,) = predictor._encoded.values()
+    (kept,) = predictor._crops._states.values()
     assert not kept.maps and kept.fused is None
-    predictor._encoded.clear()
+    predictor._crops.forget()
     again = predictor.continue_from(answers[0].state, answers[1].state.clicks)
     assert len(seen) == 2
     assert np.array_equal(again.probability, answers[1].probability)
 
 
+def _assign(model):
+    for _ in range(2):  # the second pair of tensors may lie where the first did
+        state = {name: -weight for name, weight in model.state_dict().items()}
+        model.load_state_dict(state, assign=True)
+
+
+def _hook(model):
+    model.embedding.image.register_forward_hook(lambda m, a, y: -y)
+
+
+CHANGES = {
+    "in place": lambda model: model.embedding.image.proj.weight.detach().mul_(-1),
+    "past the counter": lambda model: model.embedding.image.proj.weight.data.mul_(-1),
+    "other data": lambda model: setattr(
+        model.embedding.image.proj.weight, "data", -model.embedding.image.proj.weight.data
+    ),
+    "loaded": lambda model: model.load_state_dict(
+        {name: -weight for name, weight in model.state_dict().items()}
+    ),
+    "assigned": _assign,
+    "a hook": _hook,
+    "float64": lambda model: model.double(),
+}
+
+
 @pytest.mark.parametrize("k", [0, 3])
-def test_other_weights_make_what_is_kept_worthless(k):
+@pytest.mark.parametrize("change", list(CHANGES))
+def test_another_network_makes_what_is_kept_worthless(k, change):
     model = _tiny(fusion_block=k)
     predictor = Predictor(model, "cpu", crop=False)
     predictor.set_image(_photo())
-    predictor.predict([(9, 9)])
+    before = predictor.predict([(9, 9)])
     with torch.no_grad():
-        model.embedding.image.proj.weight.mul_(-1)
+        CHANGES[change](model)
     found = predictor.predict([(9, 9)])
     assert not found.cached
     fresh = Predictor(model, "cpu", crop=False)
     fresh.set_image(_photo())
     assert np.array_equal(found.probability, fresh.predict([(9, 9)]).probability)
+    changed = not np.array_equal(found.probability, before.probability)
+    assert changed or change in ("assigned", "float64")
+
+
+def test_another_network_in_its_place_is_asked():
+    first, second = _tiny(fusion_block=3), _tiny(1, fusion_block=3)
+    predictor = Predictor(first, "cpu", crop=False)
+    predictor.set_image(_photo())
+    predictor.predict([(9, 9)])
+    predictor.model = second
+    found = predictor.predict([(9, 9)])
+    fresh = Predictor(second, "cpu", crop=False)
+    fresh.set_image(_photo())
+    assert not found.cached
+    assert np.array_equal(found.probability, fresh.predict([(9, 9)]).probability)
+
+
+@pytest.mark.parametrize("k", [0, 3])
+def test_what_is_computed_for_an_image_that_was_left_is_not_the_next_ones(k):
+    model = _tiny(fusion_block=k)
+    predictor = Predictor(model, "cpu", crop=False)
+    predictor.set_image(_photo())
+    other = _photo()[::-1].copy()
+    original, late = model.encode_image, []
+
+    def slow(image):  # the next image comes while this one is encoded
+        if not late:
+            late.append(image)
+            predictor.set_image(other)
+        return original(image)
+
+    model.encode_image = slow
+    predictor.predict([(9, 9)])
+    predictor.set_image(other)
+    fresh = Predictor(model, "cpu", crop=False)
+    fresh.set_image(other)
+    assert np.array_equal(
+        predictor.predict([(9, 9)]).probability, fresh.predict([(9, 9)]).probability
+    )
+
+
+@pytest.mark.parametrize("k", [0, 3])
+def test_a_networks_view_may_be_changed_without_harm(k):
+    predictor = Predictor(_tiny(fusion_block=k), "cpu", crop=False)
+    predictor.set_image(_photo())
+    first = predictor.predict([(9, 9)])
+    first.net_image.zero_()
+    predictor.flip = False
+    again = predictor.predict([(9, 9)])
+    assert again.net_image.std() > 0
+    predictor.flip = True
+    assert np.array_equal(predictor.predict([(9, 9)]).probability, first.probability)
+
+
+class _Seven(SimpleClick):
+    """Answers 7 everywhere."""
+
+    def forward(self, *args):
+        return torch.full_like(super().forward(*args), 7)
+
+
+@pytest.mark.parametrize("k", [0, 2])
+def test_what_is_wrapped_around_a_network_is_called(k):
+    model = _tiny(fusion_block=k)
+    watched, patched, compiled = _tiny(fusion_block=k), _tiny(fusion_block=k), _tiny(fusion_block=k)
+    calls = []
+    watched.register_forward_hook(lambda m, a, y: calls.append("hook"))
+    forward = patched.forward
+    patched.forward = lambda *a: (calls.append("patch"), forward(*a))[1]
+    compiled.compile(backend=lambda graph, inputs: (calls.append("compile"), graph.forward)[1])
+    wrapped = torch.compile(
+        _tiny(fusion_block=k),
+        backend=lambda graph, inputs: (calls.append("wrap"), graph.forward)[1],
+    )
+    found = {}
+    for name, network in {
+        "model": model,
+        "hook": watched,
+        "patch": patched,
+        "compile": compiled,
+        "wrap": wrapped,
+        "seven": _Seven(model.config),
+    }.items():
+        predictor = Predictor(network, "cpu", crop=False)
+        predictor.set_image(_photo())
+        found[name] = predictor.predict([(9, 9)]).probability
+        if name != "seven":
+            np.testing.assert_allclose(found[name], found["model"], atol=1e-4)
+    assert {"hook", "patch", "compile", "wrap"} == {*calls}
+    np.testing.assert_allclose(found["seven"], 1 / (1 + np.exp(-7)), atol=1e-6)
+
+
+@pytest.mark.parametrize("flip", [False, True])
+def test_objects_in_one_batch_use_what_is_kept(flip):
+    model = _tiny(fusion_block=3, image_branches=2)
+    photos = [_photo(), _photo()[:, ::-1].copy(), _photo()[::-1].copy()]
+    clicks = [[(30, 40), (200, 100)], [(60, 60), (9, 9)], [(100, 100), (300, 250)]]
+    together = [Predictor(model, "cpu", flip=flip, crop=False)]
+    together += [together[0].fork() for _ in photos[1:]]
+    for predictor, photo in zip(together, photos, strict=True):
+        predictor.set_image(photo)
+    for count, cached in ((1, False), (2, True)):
+        asked = [(p, c[:count], [1] * count) for p, c in zip(together, clicks, strict=True)]
+        answers = predict_together(asked)
+        assert [answer.cached for answer in answers] == [cached] * 3
+    for answer, photo, places in zip(answers, photos, clicks, strict=True):
+        alone = Predictor(model, "cpu", flip=flip, crop=False)
+        alone.set_image(photo)
+        alone.predict(places[:1])
+        np.testing.assert_allclose(answer.probability, alone.predict(places).probability, atol=1e-5)
+    assert predict_together([]) == []

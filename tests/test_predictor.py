@@ -240,9 +240,9 @@ def test_devices_without_float64_get_float32_points():
     real, made = predictor.device, []
     run = predictor._run
 
-    def on_cpu(image, points, labels, previous):
-        made.append(points.dtype)
-        return run(image, points, labels, previous)
+    def on_cpu(views):
+        made.extend(view.points.dtype for view in views)
+        return run(views)
 
     predictor._run = on_cpu
     predictor.device = Mps()
@@ -339,5 +339,5 @@ def test_the_best_device_is_chosen():
 
 def test_a_large_photograph_is_kept_as_bytes():
     predictor = _predictor((3000, 4000))
-    assert predictor._image.dtype == torch.uint8
+    assert predictor._crops.image.dtype == torch.uint8
     assert predictor.predict([(3999, 2999)]).mask.shape == (3000, 4000)
