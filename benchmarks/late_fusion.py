@@ -10,8 +10,8 @@ latency   CPU seconds of a click by the predictor, mirror averaging on, fp32, on
 accuracy  a toy network of eight blocks, trained from random weights on drawn scenes, equal steps:
           clicks enter after k blocks, or as tokens.
 photographs  the weights of stage 5 (model card), trained on at 224 pixels with the same mixture and
-          16 samples a step, after the clicks were moved; robot on the 80 held-out objects. The exact
-          network goes through the same steps, from weights that were trained for it.
+          16 samples a step, after the clicks were moved; robot on the 80 held-out objects. The
+          exact network goes through the same steps, from weights that were trained for it.
 
 Every finished run is written at once to simpleclick_lite/measured/late_fusion.json, which notebook
 14 draws; an interrupted call goes on where it stopped.
