@@ -379,6 +379,7 @@ PRESETS: dict[str, TrainConfig] = {
         preset="folder",
         weights="shipped",
         data="folder",
+        image_size=320,  # what the shipped weights see
         batch_size=8,
         steps=300,
         lr=2e-4,
