@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -93,7 +95,9 @@ def predictor_forgets_previous_mask(patch):
     patch.setattr(
         predictor.Predictor,
         "_run",
-        lambda self, image, p, s, mask: honest(self, image, p, s, torch.zeros_like(mask)),
+        lambda self, views: honest(
+            self, [replace(view, previous=torch.zeros_like(view.previous)) for view in views]
+        ),
     )
 
 
@@ -155,14 +159,17 @@ def crop_follows_the_masks_threshold(patch):
 
 
 def average_probabilities(patch):
-    def averaged(self, image, points, labels, previous):
+    @torch.no_grad()
+    def averaged(self, views):
+        (view,) = views
+        image, points, labels, previous = view.image, view.points, view.labels, view.previous
         if not self.flip:
-            return torch.sigmoid(self.model(image, points, labels, previous))
+            return torch.sigmoid(self.model(image, points, labels, previous)), [False]
         mirrored = points.clone()
         mirrored[..., 0] = image.shape[-1] - 1 - mirrored[..., 0]
         other = self.model(image.flip(-1), mirrored, labels, previous.flip(-1)).flip(-1)
         here = self.model(image, points, labels, previous)
-        return 0.5 * (torch.sigmoid(here) + torch.sigmoid(other))
+        return 0.5 * (torch.sigmoid(here) + torch.sigmoid(other)), [False]
 
     patch.setattr(predictor.Predictor, "_run", averaged)
 
@@ -170,9 +177,12 @@ def average_probabilities(patch):
 def mirror_about_the_width(patch):
     honest = predictor.Predictor._run
 
-    def off_by_one(self, image, points, labels, previous):
+    @torch.no_grad()
+    def off_by_one(self, views):
         if not self.flip:
-            return honest(self, image, points, labels, previous)
+            return honest(self, views)
+        (view,) = views
+        image, points, labels, previous = view.image, view.points, view.labels, view.previous
         mirrored = points.clone()
         mirrored[..., 0] = image.shape[-1] - mirrored[..., 0]
         logits = self.model(
@@ -181,7 +191,7 @@ def mirror_about_the_width(patch):
             torch.cat([labels, labels]),
             torch.cat([previous, previous.flip(-1)]),
         )
-        return torch.sigmoid(0.5 * (logits[:1] + logits[1:].flip(-1)))
+        return torch.sigmoid(0.5 * (logits[:1] + logits[1:].flip(-1))), [False]
 
     patch.setattr(predictor.Predictor, "_run", off_by_one)
 
