@@ -126,9 +126,10 @@ def latency(name: str, rounds: int, settings: list[str]) -> dict:
             parts[setting].append(spent)
         predictor = predictors["3/4"]
         predictor._crops.forget()  # as if the crop had moved
-        start = time.process_time()
-        predictor.continue_from(predictor._start, predictor.state.clicks)
-        changed.append(1000 * (time.process_time() - start))
+        with stopwatch(predictor.model):
+            start = time.process_time()
+            predictor.continue_from(predictor._start, predictor.state.clicks)
+            changed.append(1000 * (time.process_time() - start))
     rows = {}
     for setting, values in later.items():
         rows[setting] = _row(values, later[EXACT]) | {
