@@ -2,7 +2,7 @@
 
     python benchmarks/late_fusion.py latency [--models xtiny base] [--rounds 5] [--settings …]
     python benchmarks/late_fusion.py accuracy [--steps 400] [--only SETTING:SEED …]
-    python benchmarks/late_fusion.py photographs --root DATASETS [--steps 250] [--only …]
+    python benchmarks/late_fusion.py photographs --root DATASETS --weights RUN [--steps 250] […]
 
 latency   CPU seconds of a click by the predictor, mirror averaging on, fp32, one thread, at 448
           pixels; every setting answers in turn, in one process. The exact click is the same
@@ -210,7 +210,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", help="setting:seed of accuracy or photographs")
     parser.add_argument("--root", type=Path, help="folder of the data sets, for photographs")
     parser.add_argument("--runs", type=Path, default=Path("runs/late_fusion"), help="checkpoints")
-    parser.add_argument("--weights", default="shipped", help="start of photographs; a run's folder")
+    parser.add_argument("--weights", help="start of photographs: the folder of stage 5's run")
     parser.add_argument("--folder", type=Path, default=FOLDER)
     args = parser.parse_args()
     torch.set_num_threads(1)
@@ -249,8 +249,8 @@ def main() -> None:
         }
     else:
         steps, settings = args.steps or 250, TRAINED
-        if args.root is None:
-            parser.error("photographs needs --root, the folder of the data sets")
+        if args.root is None or args.weights is None:
+            parser.error("photographs needs --root, the data sets' folder, and --weights, stage 5")
         about = {
             "command": "python benchmarks/late_fusion.py photographs --root DATA "
             f"--weights runs/shipped/shipped_5 --steps {steps}",
