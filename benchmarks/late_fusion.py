@@ -25,6 +25,7 @@ import shlex
 import statistics
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -38,21 +39,25 @@ from simpleclick_lite.files import write_json
 from simpleclick_lite.measured import FOLDER, measured
 from simpleclick_lite.model import SimpleClick, build_model
 from simpleclick_lite.predictor import Predictor
-from simpleclick_lite.toy import toy_data, toy_model, toy_scores, toy_train
+from simpleclick_lite.toy import TOY, toy_data, toy_model, toy_scores, toy_train
 from simpleclick_lite.training import Trainer, preset
 
 NAME = "late_fusion"
 SIZE = 448  # pixels of the latency's input
 EXACT = "exact"
-# share of the blocks that see the image alone, branches of the pyramid that do
-SHARES: dict[str, tuple[float | None, int]] = {
-    EXACT: (0.0, 0),
-    "1/2": (0.5, 0),
-    "3/4": (0.75, 0),
-    "all but one": (None, 0),
-    "all": (1.0, 0),
-    "3/4, two branches cached": (0.75, 2),
-    "3/4, three branches cached": (0.75, 3),
+LIGHT = 4  # a light head has so many times fewer channels
+# share of the blocks that see the image alone, branches of the pyramid that do, by how much the
+# head is lighter
+SHARES: dict[str, tuple[float | None, int, int]] = {
+    EXACT: (0.0, 0, 1),
+    "1/2": (0.5, 0, 1),
+    "3/4": (0.75, 0, 1),
+    "all but one": (None, 0, 1),
+    "all": (1.0, 0, 1),
+    "3/4, light head": (0.75, 0, LIGHT),
+    "3/4, two branches cached": (0.75, 2, 1),
+    "3/4, two branches cached, light head": (0.75, 2, LIGHT),
+    "3/4, three branches cached": (0.75, 3, 1),
 }
 TRAINED: dict[str, dict] = {
     EXACT: {},
@@ -60,6 +65,8 @@ TRAINED: dict[str, dict] = {
     "3/4": {"fusion_block": 6},
     "all but one": {"fusion_block": 7},
     "3/4, two branches cached": {"fusion_block": 6, "image_branches": 2},
+    "3/4, three branches cached": {"fusion_block": 6, "image_branches": 3},
+    "3/4, light head": {"fusion_block": 6, "head_channels": TOY.head_channels // LIGHT},
     "sparse": {"clicks": "sparse"},
 }
 SEEDS = {EXACT: (0, 1, 2), "3/4": (0, 1, 2)}  # the others have one
@@ -104,9 +111,12 @@ def latency(name: str, rounds: int, settings: list[str]) -> dict:
     exact = build_model(name, SIZE)
     predictors = {}
     for setting in dict.fromkeys([EXACT, "3/4", *settings]):
-        share, branches = SHARES[setting]
+        share, branches, lighter = SHARES[setting]
         k = blocks_of(share, exact.config.depth)
         model = move_clicks(exact, fusion_block=k, image_branches=branches)
+        if lighter > 1:
+            channels = exact.config.head_channels // lighter
+            model = SimpleClick(replace(model.config, head_channels=channels))
         predictors[setting] = Predictor(model, "cpu", crop=False)
     clicks = clicks_on(SIZE, rounds + 2)
     later: dict[str, list[float]] = {setting: [] for setting in predictors}
@@ -248,7 +258,9 @@ def main() -> None:
             "network": "toy, 8 blocks of width 64, patches of 8, from random weights",
         }
     else:
-        steps, settings = args.steps or 250, TRAINED
+        steps = args.steps or 250
+        # the given weights have a head of the usual size
+        settings = {name: t for name, t in TRAINED.items() if "head_channels" not in t}
         if args.root is None or args.weights is None:
             parser.error("photographs needs --root, the data sets' folder, and --weights, stage 5")
         about = {

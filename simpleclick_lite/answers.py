@@ -11,16 +11,23 @@ import copy
 import inspect
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+from typing import Any
 
 import numpy as np
 
 from .annotation import CutObject
-from .predictor import Prediction, Predictor, State
+from .predictor import Prediction, Predictor, State, continue_together
 from .rle import decode_rle
 
 NET_INPUTS = ("net_image", "net_previous_mask")
 CACHE_BYTES = 512 * 2**20  # an answer on a 640x480 image takes 5 MB with the network's inputs
+BYTES_PER_PIXEL = 5  # of an answer: a probability and a bit of the mask
+BATCH = 8  # objects that share a pass of the network
+
+# an object, the answer to as many of its clicks as possible, and to how many it is
+_Seen = tuple[CutObject, Prediction | None, int]
 
 
 class Answers:
@@ -78,19 +85,84 @@ class Answers:
             the answer, and how many of the clicks it has seen.
         """
         with self._model:
-            before, count = self.latest(image, target)
-            if before is None or count < len(target.clicks):
-                before = _ask(self._ready(image, load), before, target, count + 1)
-                count += 1
-                self._keep((image, target.digest(count)), before)
-            return before, count
+            return self._advance(image, load, [(target, *self.latest(image, target))])[0][1:]
+
+    def step_together(
+        self, image: str, load: Callable[[], np.ndarray], targets: Sequence[CutObject]
+    ) -> bool:
+        """Compute the next missing answer of several objects, with one pass of the network.
+
+        Args:
+            image, load: as in `step`.
+            targets: objects with at least one click; the first `BATCH` without all of their answers
+                get one, of a large image fewer.
+
+        Returns:
+            False if there was nothing to do.
+        """
+        with self._model:
+            seen = [(target, *self.latest(image, target)) for target in targets]
+            due = [one for one in seen if one[2] < len(one[0].clicks)]
+            if due:
+                self._advance(image, load, due[: self._most(load())])
+            return bool(due)
 
     def answer(self, image: str, load: Callable[[], np.ndarray], target: CutObject) -> Prediction:
         """The answer to all clicks on an object; arguments as in `step`."""
+        return next(self.answer_together(image, load, [target]))[1]
+
+    def answer_together(
+        self, image: str, load: Callable[[], np.ndarray], targets: Sequence[CutObject]
+    ) -> Iterator[tuple[CutObject, Prediction]]:
+        """The answers to all clicks on several objects, which share the passes of the network.
+
+        As soon as an object is done the next takes its place.
+
+        Args:
+            image, load: as in `step`.
+            targets: objects with at least one click.
+
+        Yields:
+            an object and its answer, in the order in which they are done.
+        """
+        if not targets:
+            return
+        waiting, running, most = iter(targets), [], self._most(load())
         while True:
-            answer, count = self.step(image, load, target)
-            if count == len(target.clicks):
-                return answer
+            for target in islice(waiting, most - len(running)):
+                running.append((target, *self.latest(image, target)))
+            if not running:
+                return
+            with self._model:  # what others have answered meanwhile is not computed again
+                running = [
+                    max(one, (one[0], *self.latest(image, one[0])), key=_count) for one in running
+                ]
+                running = self._advance(image, load, running)
+            for target, answer, count in running:
+                if count == len(target.clicks):
+                    yield target, answer
+            running = [one for one in running if one[2] < len(one[0].clicks)]
+
+    def _most(self, image: np.ndarray) -> int:
+        """How many objects share a pass, so that what all of them continue from finds room."""
+        one = image.shape[0] * image.shape[1] * BYTES_PER_PIXEL
+        return max(1, min(BATCH, self._room // (2 * one)))
+
+    def _advance(
+        self, image: str, load: Callable[[], np.ndarray], seen: Sequence[_Seen]
+    ) -> list[_Seen]:
+        """One answer more for each object that lacks one."""
+        due = [one for one in seen if one[2] < len(one[0].clicks)]
+        if not due:
+            return [*seen]
+        answers = iter(_ask(self._ready(image, load), due))
+        found = []
+        for target, answer, count in seen:
+            if count < len(target.clicks):
+                answer, count = next(answers), count + 1
+                self._keep((image, target.digest(count)), answer)
+            found.append((target, answer, count))
+        return found
 
     def prepare(self, image: str, load: Callable[[], np.ndarray]) -> None:
         """Load the weights and give the predictor an image, so that the first answer comes sooner.
@@ -129,22 +201,35 @@ def _own(predictor: Predictor) -> Predictor:
     return own
 
 
-def _ask(
-    predictor: Predictor, before: Prediction | None, target: CutObject, count: int
+def _ask(predictor: Predictor, due: Sequence[_Seen]) -> list[Prediction]:
+    """One pass of the network: a click more on each object, continuing from the answer before."""
+    if not hasattr(predictor, "continue_from"):
+        return [_ask_alone(predictor, *one) for one in due]
+    asked = []
+    for target, before, count in due:
+        state = State(probability=_start(target)) if before is None else before.state
+        asked.append((predictor, state, target.clicks[: count + 1]))
+    return continue_together(asked)
+
+
+def _ask_alone(
+    predictor: Any, target: CutObject, before: Prediction | None, count: int
 ) -> Prediction:
-    """One run of the network: the first `count` clicks, continuing from the answer before."""
-    clicks = target.clicks[:count]
-    start = None
-    if before is None and target.start is not None:
-        start = decode_rle(target.start).astype(np.float32)
-    if hasattr(predictor, "continue_from"):
-        state = State(probability=start) if before is None else before.state
-        return predictor.continue_from(state, clicks)
-    more = {}
+    """The same for one object and anything with a `predict`."""
+    clicks, more = target.clicks[: count + 1], {}
     if "previous_mask" in inspect.signature(predictor.predict).parameters:
-        more["previous_mask"] = start if before is None else before.probability
+        more["previous_mask"] = _start(target) if before is None else before.probability
     points, labels = [(c.x, c.y) for c in clicks], [int(c.positive) for c in clicks]
     return predictor.predict(points, labels, **more)
+
+
+def _start(target: CutObject) -> np.ndarray | None:
+    """The imported mask that the first click corrects."""
+    return None if target.start is None else decode_rle(target.start).astype(np.float32)
+
+
+def _count(seen: _Seen) -> int:
+    return seen[2]
 
 
 def _bytes(answer: Prediction) -> int:

@@ -202,9 +202,7 @@ class Predictor:
             state: of an earlier Prediction on this image, or State() to start.
             clicks: all clicks on the object, checked, in pixels of the image.
         """
-        view = self._look(state, clicks)
-        inside, (known,) = self._run([view])
-        return self._answer(view, inside, known)
+        return continue_together([(self, state, clicks)])[0]
 
     def fork(self) -> Predictor:
         """A predictor for another image that shares this one's network and settings."""
@@ -310,7 +308,22 @@ def predict_together(
     Returns:
         one Prediction each, as `predict` of each alone.
     """
-    views = [p._look(*p._continued(points, labels)) for p, points, labels in asked]
+    return continue_together([(p, *p._continued(points, labels)) for p, points, labels in asked])
+
+
+def continue_together(
+    asked: Sequence[tuple[Predictor, State, Sequence[Click]]],
+) -> list[Prediction]:
+    """As `continue_from` for several objects, of one image or of several, with one pass.
+
+    Args:
+        asked: predictor, the state to continue from and all clicks of each object. Objects of one
+            image may have one predictor; all have the same network and settings.
+
+    Returns:
+        one Prediction each, as `continue_from` of each alone.
+    """
+    views = [p._look(state, clicks) for p, state, clicks in asked]
     if not views:
         return []
     inside, known = asked[0][0]._run(views)

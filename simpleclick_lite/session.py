@@ -172,12 +172,13 @@ class ClickSession(ImageSession):
         """Load the weights and give them the image now, so that the first answer comes sooner."""
         with self._lock:
             index, page = self.index, self._page()
-        self._answers.prepare(page.fingerprint, lambda: self._pages.image(index))
+        self._answers.prepare(page.fingerprint, self._loader(index))
 
     def step(self) -> tuple[Prediction, int] | None:
         """Run the network once, for the first click of the current object without an answer.
 
-        The mask is in the folder after `save`, or with the next change.
+        Other objects are left to `step_others`. The mask is in the folder after `save`, or with the
+        next change.
 
         Returns:
             the answer and how many clicks still have none, or None if there was nothing to do.
@@ -186,10 +187,25 @@ class ClickSession(ImageSession):
             index, page, target = self.index, self._page(), self.current
             if target is None or self._pages.mask(page, target) is not None:
                 return None
-        answer, count = self._answers.step(
-            page.fingerprint, lambda: self._pages.image(index), target
-        )
+        answer, count = self._answers.step(page.fingerprint, self._loader(index), target)
         return answer, len(target.clicks) - count
+
+    def step_others(self) -> bool:
+        """Run the network once, for a click each of objects of the image that lack an answer.
+
+        Several objects share the pass. The masks are in the folder after `save`.
+
+        Returns:
+            False if there was nothing to do.
+        """
+        with self._lock:
+            index, page = self.index, self._page()
+            targets = [o for o in self.objects if o != self.current]
+            due = [o for o in targets if self._pages.mask(page, o) is None]
+        ran = self._answers.step_together(page.fingerprint, self._loader(index), due)
+        for target in due:
+            self._pages.mask(page, target)  # remembers it when the answer is no longer kept
+        return ran
 
     def save(self) -> None:
         """Write masks that are known but not in the folder yet; clicks always are."""
@@ -209,7 +225,7 @@ class ClickSession(ImageSession):
             index, page, target = self.index, self._page(), self._target(number)
         if target is None or not target.clicks:
             return None
-        answer = self._answers.answer(page.fingerprint, lambda: self._pages.image(index), target)
+        answer = self._answers.answer(page.fingerprint, self._loader(index), target)
         if page.saved.get(target.id) != target.digest() and self.folder:
             with self._pages.changing(index):
                 pass  # saves the mask that is now known
@@ -232,6 +248,33 @@ class ClickSession(ImageSession):
         mask = self.known_mask(number)
         return self.answer(number).mask if mask is None else mask
 
+    def masks(self) -> dict[int, np.ndarray]:
+        """The mask of every object of the image, id -> (H, W) bool, by the network if needed.
+
+        Objects whose clicks have no answer yet share the passes of the network.
+        """
+        with self._lock:
+            index, page, targets = self.index, self._page(), self.objects
+        masks = self._masks_of(index, targets)
+        unsaved = (not o.empty and page.saved.get(o.id) != o.digest() for o in targets)
+        if self.folder and any(unsaved):
+            with self._pages.changing(index):
+                pass  # saves the masks that are now known
+        return masks
+
+    def _masks_of(self, index: int, targets: Sequence[CutObject]) -> dict[int, np.ndarray]:
+        page = self._pages.open(index)
+        masks = {target.id: self._pages.mask(page, target) for target in targets}
+        due = [target for target in targets if masks[target.id] is None]
+        together = self._answers.answer_together(page.fingerprint, self._loader(index), due)
+        for target, answer in together:
+            masks[target.id] = answer.mask
+            self._pages.mask(page, target)  # remembers it when the answer is no longer kept
+        return masks
+
+    def _loader(self, index: int) -> Callable[[], np.ndarray]:
+        return lambda: self._pages.image(index)
+
     def probability(self, number: int | None = None) -> np.ndarray:
         """The probability of an object, (H, W) float32; the network runs if needed."""
         answer = self.answer(number)
@@ -249,7 +292,9 @@ class ClickSession(ImageSession):
         """
         view = View.whole(self.size, (width, round(width * 0.75)))
         current = self.current
-        masks = [(view.show(self.mask(o.id)), o.color, o == current) for o in self.objects]
+        known = self.masks()
+        objects = [o for o in self.objects if o.id in known]
+        masks = [(view.show(known[o.id]), o.color, o == current) for o in objects]
         seen = None
         if mode == "probability" and current is not None:
             seen = view.show(self.probability(), smooth=True)
@@ -366,12 +411,9 @@ class ClickSession(ImageSession):
 
     def _annotated(self, index: int, folder: Path) -> AnnotatedImage:
         page, image = self._pages.open(index), self._pages.image(index)
-        objects = []
-        for target in page.annotation.objects.values():
-            mask = self._pages.mask(page, target)
-            if mask is None:
-                mask = self._answers.answer(page.fingerprint, lambda: image, target).mask
-            objects.append(MaskedObject(target.id, target.name, mask))
+        targets = [*page.annotation.objects.values()]
+        masks = self._masks_of(index, targets)
+        objects = [MaskedObject(o.id, o.name, masks[o.id]) for o in targets]
         path = page.picture.path
         file = None if path is None else file_from(folder, path)
         return AnnotatedImage(page.key, image, objects, file)

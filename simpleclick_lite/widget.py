@@ -267,9 +267,8 @@ class ClickTool(w.VBox):
     @_guarded
     def zoom_to_object(self) -> None:
         """Zoom to the current object, or to all if none is current."""
-        current, objects = self.session.current, self.session.objects
-        wanted = [current] if current else objects
-        masks = [self.session.mask(target.id) for target in wanted]
+        current = self.session.current
+        masks = [self.session.mask(current.id)] if current else [*self.session.masks().values()]
         rows, columns = np.nonzero(np.any(masks, axis=0)) if masks else ((), ())
         if not len(rows):
             raise InputError("there is no object to zoom to; click on one first")
@@ -362,7 +361,7 @@ class ClickTool(w.VBox):
         if self._prepared != self.session.index:
             self._prepared = self.session.index
             self.session.prepare()
-        if self.session.step() is None:
+        if self.session.step() is None and not self.session.step_others():
             return False
         self._screen.refresh()
         self.session.save()  # after the mask is on the screen

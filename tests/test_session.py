@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import shutil
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -19,7 +20,8 @@ from simpleclick_lite.annotation import COLORS
 from simpleclick_lite.data import Sample, Scene
 from simpleclick_lite.errors import InputError
 from simpleclick_lite.files import read_mask
-from simpleclick_lite.model import ModelConfig
+from simpleclick_lite.model import PRESETS, SimpleClick, build_model
+from simpleclick_lite.predictor import Predictor
 from simpleclick_lite.session import ClickSession
 from simpleclick_lite.session_files import file_stem
 
@@ -406,8 +408,6 @@ def test_the_robot_takes_the_known_objects_of_a_scene_one_after_the_other():
 
 
 def test_the_real_predictor_replays_previous_mask_and_crop(tmp_path):
-    from simpleclick_lite import Predictor, build_model
-
     torch.manual_seed(0)
     predictor = Predictor(build_model("micro", image_size=64), device="cpu")
     image = picture(4, (50, 70))
@@ -429,13 +429,8 @@ def test_the_real_predictor_replays_previous_mask_and_crop(tmp_path):
 
 
 # with late fusion, the predictor remembers what the network knows of a crop
-@pytest.mark.parametrize("late", [False, True] if hasattr(ModelConfig, "fusion_block") else [False])
+@pytest.mark.parametrize("late", [False, True])
 def test_two_sessions_of_one_predictor_do_not_mix_their_images(late):
-    from dataclasses import replace
-
-    from simpleclick_lite import Predictor
-    from simpleclick_lite.model import PRESETS, SimpleClick
-
     config = replace(PRESETS["micro"], image_size=64)
     torch.manual_seed(0)
     model = SimpleClick(replace(config, fusion_block=1) if late else config)
@@ -448,6 +443,75 @@ def test_two_sessions_of_one_predictor_do_not_mix_their_images(late):
             one.add_click(x, y)
             other.add_click(x, y)
             assert (one.probability() == other.probability()).all()
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_objects_without_answers_share_the_passes_of_the_network(tmp_path, late, monkeypatch):
+    config = replace(PRESETS["micro"], image_size=64, fusion_block=1 if late else 0)
+    torch.manual_seed(0)
+    predictor = Predictor(SimpleClick(config), device="cpu")
+    clicks = [[(20, 20)], [(40, 30), (12, 12)], [(60, 8), (50, 40), (30, 30)]]
+
+    def clicked(folder: Path) -> ClickSession:
+        session = ClickSession(picture(4, (50, 70)), predictor, folder)
+        for points in clicks:
+            for x, y in points:
+                session.add_click(x, y, predict=False)
+            session.finish()
+        return session
+
+    passes = []
+    run = Predictor._run
+    monkeypatch.setattr(Predictor, "_run", lambda p, v: passes.append(len(v)) or run(p, v))
+    alone = clicked(tmp_path / "alone")
+    expected = {o.id: alone.probability(o.id) for o in alone.objects}
+    assert passes == [1] * 6
+    passes.clear()
+    together = clicked(tmp_path / "together")
+    masks = together.masks()
+    assert passes == [3, 2, 1]
+    for number, probability in expected.items():
+        np.testing.assert_allclose(together.probability(number), probability, atol=1e-5)
+        assert (masks[number] == (together.probability(number) > predictor.threshold)).all()
+    assert passes == [3, 2, 1]  # probability found the answers
+    assert len([*(tmp_path / "together").rglob("*.png")]) == 3
+    passes.clear()
+    clicked(tmp_path / "exported").export()
+    assert passes == [3, 2, 1]
+
+
+def test_what_other_objects_lack_is_answered_after_the_current_one(tmp_path):
+    session = ClickSession(picture(), FakePredictor(4), tmp_path)
+    for x in (10, 30, 50):
+        session.finish()
+        session.add_click(x, 10, predict=False)
+    session.add_click(50, 20, predict=False)
+    while session.step() is not None:
+        pass
+    assert [session.known_mask(n) is not None for n in (1, 2, 3)] == [False, False, True]
+    assert session.step_others() and not session.step_others()
+    session.save()
+    again = reopened(session, predictor=FakePredictor(4))
+    assert [again.known_mask(n)[10, x] for n, x in ((1, 10), (2, 30), (3, 50))] == [True] * 3
+
+
+@pytest.mark.parametrize("answers", [1, 3, 1000])
+def test_objects_are_answered_once_however_little_room_there_is(answers):
+    fake = FakePredictor(4)
+    session = ClickSession(picture(), fake)
+    session._answers._room = answers * 5 * 40 * 60
+    for number in range(10):
+        session.finish()
+        session.add_click(5 + 5 * number, 10, predict=False)
+        session.add_click(5 + 5 * number, 20, predict=False)
+    session.finish()
+    passes = 0
+    while session.step_others():
+        passes += 1
+        assert passes <= 20
+    assert sorted(fake.asked) == [1] * 10 + [2] * 10
+    assert all(mask.any() for mask in session.masks().values())
+    assert len(fake.asked) == 20
 
 
 @pytest.mark.parametrize(

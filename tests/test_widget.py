@@ -354,6 +354,19 @@ def test_one_broken_file_does_not_stop_the_others(tmp_path):
     assert len(tool.session.pictures) == 3 and tool.session.name == "c"
 
 
+def test_objects_that_were_left_before_their_answer_get_it_afterwards(tmp_path):
+    tool = ClickTool(photo((60, 80)), FakePredictor(5, seconds=0.1), tmp_path)
+    for x in (10, 40, 70):
+        tool.session.add_click(x, 30, predict=False)
+        tool.session.finish()
+    tool._changed()
+    assert tool._worker.wait(20)
+    known = [tool.session.known_mask(number) for number in (1, 2, 3)]
+    assert all(mask[30, x] for mask, x in zip(known, (10, 40, 70), strict=True))
+    assert len([*tmp_path.rglob("*.png")]) == 3
+    tool.close()
+
+
 def test_the_tool_comes_back_as_it_was(tool):
     mouse_down(tool, 100, 80)
     tool.finish()
