@@ -138,6 +138,9 @@ def make_samples(config: TrainConfig) -> TrainingSamples:
         background=config.background,
         stuff=config.stuff,
         parts=config.parts,
+        blur=config.blur,
+        jpeg=config.jpeg,
+        paste=config.paste,
         max_clicks=config.max_start_clicks,
         gamma=config.start_gamma,
     )

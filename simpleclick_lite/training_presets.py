@@ -44,6 +44,9 @@ class TrainConfig:
     background: float = 0.05  # probability that a crop without any object is kept
     stuff: float = 0.30  # probability that regions are candidates too
     parts: float = 0.0  # probability that parts of objects are candidates too
+    blur: float = 0.0  # probability of a blurred sample
+    jpeg: float = 0.0  # probability of one with the traces of JPEG
+    paste: float = 0.0  # probability that the target is put onto another photograph
     cache_mb: int = 2000  # memory for decoded photographs; 0 decodes each time
     cache_scale: float = 1.5  # cached photographs: shorter side / image_size; 0 keeps their size
     workers: int = 0  # loader processes (started with spawn); 0 loads in the main process
@@ -119,7 +122,8 @@ def check_config(config: TrainConfig) -> None:
         value = getattr(config, field.name)
         if isinstance(value, float) and not math.isfinite(value):
             raise InputError(f"{field.name} must be a finite number, not {value}")
-    for name in ("merge", "background", "stuff", "parts", "dropout", "ema"):
+    shares = ("merge", "background", "stuff", "parts", "blur", "jpeg", "paste", "dropout", "ema")
+    for name in shares:
         if not 0 <= getattr(config, name) <= 1:
             raise InputError(f"{name} must lie between 0 and 1, not {getattr(config, name)}")
     for name in ("steps", "epochs", "epoch_length", "rounds", "workers", "warmup", "cache_mb"):

@@ -239,3 +239,53 @@ def test_the_same_generator_gives_the_same_sample_whatever_ran_before():
 def test_an_unknown_recipe_is_refused():
     with pytest.raises(InputError, match="augmentation 'strong'"):
         aug.pipeline("strong", 64)
+
+
+def _photograph(side: int = 64) -> dict:
+    rng = np.random.default_rng(3)
+    rough = rng.integers(0, 256, (8, 8, 3), dtype=np.uint8)
+    image = cv2.resize(rough, (side, side), interpolation=cv2.INTER_CUBIC)
+    layers = (image[..., :1] > 128).astype(np.uint8)
+    return {
+        "image": tv_tensors.Image(torch.from_numpy(image).permute(2, 0, 1)),
+        "layers": tv_tensors.Mask(torch.from_numpy(layers).permute(2, 0, 1)),
+        "rng": np.random.default_rng(1),
+    }
+
+
+def test_blur_takes_the_fine_detail_and_leaves_the_masks():
+    sample = _sample(64, 64)
+    made = aug.Blur(1.0)(sample)
+    before, after = _array(sample["image"]).astype(float), _array(made["image"]).astype(float)
+    steps = [np.abs(np.diff(x, axis=1)).mean() for x in (before, after)]
+    assert steps[1] < 0.8 * steps[0]
+    assert abs(after.mean() - before.mean()) < 2
+    assert torch.equal(made["layers"], sample["layers"])
+    assert torch.equal(aug.Blur(0.0)(_sample(64, 64))["image"], sample["image"])
+
+
+def test_jpeg_is_that_of_the_file_format_with_red_and_blue_in_their_places():
+    red = np.zeros((32, 32, 3), np.uint8)
+    red[..., 0] = 200
+    sample = {"image": tv_tensors.Image(torch.from_numpy(red).permute(2, 0, 1))}
+    made = aug.Jpeg(1.0)({**sample, "rng": np.random.default_rng(0)})
+    np.testing.assert_allclose(_array(made["image"])[5, 5], [200, 0, 0], atol=6)
+
+    def error(quality: int) -> float:
+        sample = _photograph()
+        made = aug.Jpeg(1.0, (quality, quality))(sample)
+        assert torch.equal(made["layers"], sample["layers"])
+        return np.abs(_array(made["image"]).astype(int) - _array(sample["image"])).mean()
+
+    assert 0 < error(95) < error(25) < 20
+    assert torch.equal(aug.Jpeg(0.0)(_photograph())["image"], _photograph()["image"])
+
+
+def test_a_recipe_without_blur_and_jpeg_draws_as_it_always_did():
+    plain = aug.pipeline("zoom", 64)(_sample())
+    assert len(aug.pipeline("zoom", 64, 0.5, 0.5).transforms) == 5
+    assert len(aug.pipeline("zoom", 64).transforms) == 3
+    more = aug.pipeline("zoom", 64, 1e-9, 1e-9)(_sample())
+    assert torch.equal(plain["image"], more["image"])
+    softer = aug.pipeline("none", 64, 1.0)(_sample())
+    assert not torch.equal(softer["image"], aug.pipeline("none", 64)(_sample())["image"])

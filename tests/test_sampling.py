@@ -9,8 +9,10 @@ import pytest
 
 from simpleclick_lite.data.base import Records, Scene
 from simpleclick_lite.data.cache import SceneCache, cache_scene
+from simpleclick_lite.data.copy_paste import paste
 from simpleclick_lite.data.sampling import (
     SamplingConfig,
+    Source,
     TrainingSamples,
     candidates,
     collate,
@@ -173,6 +175,45 @@ def test_a_batch_has_the_shapes_and_types_of_the_contract():
     assert tuple(batch.target.shape) == (4, 1, 64, 64) and str(batch.target.dtype) == "torch.int8"
     assert batch.points.shape[:2] == batch.labels.shape and batch.index == [0, 1, 2, 3]
     assert str(batch.points.dtype) == "torch.float32"
+
+
+def test_a_pasted_object_lies_unchanged_before_another_photograph():
+    rng = np.random.default_rng(0)
+    target = np.zeros((40, 40), np.int8)
+    target[10:25, 12:30] = 1
+    target[0, :5] = -1  # ignored where it came from: the new photograph is known there
+    ignored = np.zeros((40, 40), bool)
+    ignored[20:35] = True
+    taken = np.zeros((40, 40), bool)
+    taken[:, 20:] = True
+    front, behind = (np.full((40, 40, 3), value, np.uint8) for value in (200, 50))
+    image, made, others = paste(front, target, behind, taken, ignored, rng)
+    assert (image[14:21, 16:26] == 200).all() and (image[30:] == 50).all()
+    edge = image[10:25, 11:13, 0]
+    assert (edge[3:-3] > 50).all() and (edge[3:-3] < 200).all()  # blended
+    assert ((made == 1) == (target == 1)).all()
+    assert (made == -1).sum() == 15 * 40 - 5 * 18 and not (made[:5] == -1).any()
+    assert (others == (taken & (target != 1))).all()
+    assert front.min() == 200 and behind.max() == 50
+    assert paste(front, 0 * target, behind, taken, None, rng) is None
+    assert paste(front, 0 * target + 1, behind, taken, None, rng) is None
+
+
+def test_targets_are_pasted_as_often_as_asked_and_recipes_without_are_unchanged():
+    def stream(share: float) -> TrainingSamples:
+        return TrainingSamples([Source("synthetic", None, 1.0)], _config(paste=share), seed=4)
+
+    plain, some, all_of_them = stream(0.0), stream(0.5), stream(1.0)
+    differ = [
+        sum(not np.array_equal(a[i].image, plain[i].image) for i in range(40))
+        for a in (some, all_of_them)
+    ]
+    assert 10 <= differ[0] <= 30 < differ[1]
+    for i in range(40):
+        sample, given = all_of_them[i], plain[i]
+        assert ((sample.target == 1) == (given.target == 1)).all()
+        for click in sample.clicks:
+            assert (sample.target[int(click.y), int(click.x)] == 1) == click.positive
 
 
 def test_a_set_without_large_objects_ends_in_one_sentence():

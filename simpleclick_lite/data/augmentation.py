@@ -449,18 +449,73 @@ class Gray(Keyed):
         return tv_tensors.Image(torch.from_numpy(gray).permute(2, 0, 1))
 
 
+class Blur(Keyed):
+    """With probability `p` a Gaussian blur of up to `most` pixels, as out of focus.
+
+    Args:
+        p: the probability.
+        most: largest standard deviation in pixels of the sample.
+    """
+
+    def __init__(self, p: float = 0.2, most: float = 2.0):
+        super().__init__()
+        self.p, self.most = p, most
+
+    def draw(self, rng, size, box):
+        """The standard deviation, 0 for none."""
+        applies = self.probably(rng, self.p)
+        return {"sigma": rng.uniform(0.3, self.most) * applies}
+
+    def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
+        """Masks stay sharp."""
+        if not (params["sigma"] and isinstance(inpt, tv_tensors.Image)):
+            return inpt
+        array = np.ascontiguousarray(inpt.permute(1, 2, 0).numpy())
+        made = cv2.GaussianBlur(array, (0, 0), params["sigma"])
+        return tv_tensors.Image(torch.from_numpy(made).permute(2, 0, 1))
+
+
+class Jpeg(Keyed):
+    """With probability `p` saved as JPEG and read again.
+
+    Args:
+        p: the probability.
+        quality: lowest and highest quality, of 100.
+    """
+
+    def __init__(self, p: float = 0.3, quality: tuple[int, int] = (25, 90)):
+        super().__init__()
+        self.p, self.quality = p, quality
+
+    def draw(self, rng, size, box):
+        """The quality, 0 for none."""
+        applies = self.probably(rng, self.p)
+        return {"quality": int(rng.integers(self.quality[0], self.quality[1] + 1)) * applies}
+
+    def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
+        """Masks stay as they are."""
+        if not (params["quality"] and isinstance(inpt, tv_tensors.Image)):
+            return inpt
+        # OpenCV takes BGR, and JPEG weighs red and blue differently
+        array = np.ascontiguousarray(inpt.permute(1, 2, 0).numpy()[..., ::-1])
+        _, data = cv2.imencode(".jpg", array, [cv2.IMWRITE_JPEG_QUALITY, params["quality"]])
+        made = np.ascontiguousarray(cv2.imdecode(data, cv2.IMREAD_COLOR)[..., ::-1])
+        return tv_tensors.Image(torch.from_numpy(made).permute(2, 0, 1))
+
+
 def _published_colors() -> Colors:
     return Colors(BrightnessContrast(), RGBShift())
 
 
 @functools.lru_cache(maxsize=32)
-def pipeline(name: str, side: int) -> v2.Transform:
+def pipeline(name: str, side: int, blur: float = 0.0, jpeg: float = 0.0) -> v2.Transform:
     """The augmentation of a recipe.
 
     Args:
         name: "sbd" and "cocolvis" as published; "zoom", crops as the predictor makes them; "none",
             the whole image resized.
         side: of the square result in pixels.
+        blur, jpeg: probability that the result is then blurred, and compressed as JPEG.
 
     Raises:
         InputError: another name.
@@ -468,12 +523,16 @@ def pipeline(name: str, side: int) -> v2.Transform:
     crop = (PadIfNeeded(side), RandomCrop(side))
     if name == "sbd":
         moves = (UniformScale(0.75, 1.25), AnyFlip(), QuarterTurns(), ShiftRotate(), *crop)
-        return v2.Compose([Geometry(*moves), _published_colors()])
-    if name == "cocolvis":
+        steps = [Geometry(*moves), _published_colors()]
+    elif name == "cocolvis":
         moves = (UniformScale(0.75, 1.40), HorizontalFlip(), *crop)
-        return v2.Compose([Geometry(*moves), _published_colors()])
-    if name == "zoom":
-        return v2.Compose([Geometry(ZoomCrop(side), HorizontalFlip()), _published_colors(), Gray()])
-    if name == "none":
-        return SquareResize(side)
-    raise InputError(f"augmentation {name!r} is not one of sbd, cocolvis, zoom, none")
+        steps = [Geometry(*moves), _published_colors()]
+    elif name == "zoom":
+        steps = [Geometry(ZoomCrop(side), HorizontalFlip()), _published_colors(), Gray()]
+    elif name == "none":
+        steps = [SquareResize(side)]
+    else:
+        raise InputError(f"augmentation {name!r} is not one of sbd, cocolvis, zoom, none")
+    # each draws for itself, so a recipe without them sees the samples that it always saw
+    steps += [Blur(blur)] * bool(blur) + [Jpeg(jpeg)] * bool(jpeg)
+    return v2.Compose(steps) if len(steps) > 1 else steps[0]

@@ -25,6 +25,7 @@ from ..simulation import start_clicks
 from . import dataset_info, open_scenes
 from .augmentation import pipeline
 from .cache import CachedScene, SceneCache
+from .copy_paste import paste
 
 TRIES = 10  # augmentations drawn for one sample before another scene is taken
 
@@ -41,6 +42,9 @@ class SamplingConfig:
     background: float = 0.05  # probability that a crop without any object is kept
     stuff: float = 0.30  # probability that regions (sky, grass) are candidates too
     parts: float = 0.0  # probability that parts of objects are candidates too
+    blur: float = 0.0  # probability of a blurred sample
+    jpeg: float = 0.0  # probability of one with the traces of JPEG
+    paste: float = 0.0  # probability that the target is put onto another photograph
     max_clicks: int = 24  # start clicks of each sign
     gamma: float = 0.8  # how fast longer sets of start clicks get rarer
     reuse: int = 4  # samples taken from each synthetic scene (drawing one costs more than a crop)
@@ -188,22 +192,43 @@ class TrainingSamples(Dataset):
         """
         rng = self.rng(index)
         for _ in range(20):
-            chosen = int(rng.choice(len(self.sets), p=self.weights))
-            scenes = self.sets[chosen]
-            number = int(rng.integers(len(scenes)))
-            if scenes.scenes.dataset.name == "synthetic":
-                number = index // self.config.reuse  # an endless set: fresh scenes all the time
-            made = draw_sample(scenes[number], self.config, rng)
+            made = draw_sample(self._scene(index, rng), self.config, rng)
             if made is None:
                 continue
             augmented, target, others = made
+            image = augmented.image
+            if self.config.paste and rng.random() < self.config.paste:
+                image, target, others = self._pasted(image, target, others, index, rng)
             clicks = start_clicks(target, others, rng, self.config.max_clicks, self.config.gamma)
             if clicks:
-                return TrainingSample(augmented.image, target, clicks, index, augmented.name)
+                return TrainingSample(image, target, clicks, index, augmented.name)
         raise InputError(
             "20 scenes in a row held no object large enough for training; "
             "lower min_area or check the data"
         )
+
+    def _scene(self, index: int, rng: np.random.Generator) -> CachedScene:
+        chosen = int(rng.choice(len(self.sets), p=self.weights))
+        scenes = self.sets[chosen]
+        number = int(rng.integers(len(scenes)))
+        if scenes.scenes.dataset.name == "synthetic":
+            number = index // self.config.reuse  # an endless set: fresh scenes all the time
+        return scenes[number]
+
+    def _pasted(
+        self,
+        image: np.ndarray,
+        target: np.ndarray,
+        others: np.ndarray,
+        index: int,
+        rng: np.random.Generator,
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The sample before another photograph, or as it is where it does not fit one."""
+        other = self._scene(index + self.config.reuse, rng)  # of an endless set the next scene
+        behind = augment(other, self.config, None, rng)
+        taken = _others(behind, np.zeros_like(target))
+        found = paste(image, target, behind.image, taken, behind.ignored, rng)
+        return (image, target, others) if found is None else found
 
 
 def augment(
@@ -229,7 +254,7 @@ def augment(
         given["box"] = tv_tensors.BoundingBoxes(
             scene.boxes[wanted][None], format="XYXY", canvas_size=scene.image.shape[:2]
         )
-    made = pipeline(config.augmentation, config.image_size)(given)
+    made = pipeline(config.augmentation, config.image_size, config.blur, config.jpeg)(given)
     layers = made["layers"].permute(1, 2, 0).numpy()
     ignored = None
     if scene.ignored is not None:
