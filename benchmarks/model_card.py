@@ -16,7 +16,8 @@ from typing import Any
 
 import report_text
 
-from simpleclick_lite.training_presets import PRESETS, TrainConfig
+from simpleclick_lite.training_config import TrainConfig
+from simpleclick_lite.training_presets import PRESETS
 from simpleclick_lite.training_state import read_metrics
 
 FACTS = "shipped_training"

@@ -27,7 +27,8 @@ from .model import PRESETS, SimpleClick
 from .predictor import Predictor
 from .pyramid import DESIGNS
 from .training import train
-from .training_presets import TrainConfig, preset
+from .training_config import TrainConfig
+from .training_presets import preset
 from .training_state import list_checkpoints
 
 Changes = dict[str, Any]  # fields of TrainConfig and their values

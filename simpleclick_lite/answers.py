@@ -93,7 +93,8 @@ class Answers:
         """Compute the next missing answer of several objects, with one pass of the network.
 
         Args:
-            image, load: as in `step`.
+            image: fingerprint of the image.
+            load: gives the image, (H, W, 3) uint8 RGB.
             targets: objects with at least one click; the first `BATCH` without all of their answers
                 get one, of a large image fewer.
 
@@ -119,7 +120,8 @@ class Answers:
         As soon as an object is done the next takes its place.
 
         Args:
-            image, load: as in `step`.
+            image: fingerprint of the image.
+            load: gives the image, (H, W, 3) uint8 RGB.
             targets: objects with at least one click.
 
         Yields:

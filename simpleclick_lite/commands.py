@@ -33,7 +33,8 @@ def train(args: argparse.Namespace) -> int:
     """`train`: a preset of TrainConfig, any field of which the command line may replace."""
     import tyro
 
-    from .training_presets import PRESETS, STAGES, TrainConfig, preset
+    from .training_config import TrainConfig
+    from .training_presets import PRESETS, STAGES, preset
 
     parser = argparse.ArgumentParser(add_help=False, exit_on_error=False, allow_abbrev=False)
     parser.add_argument("--preset", default="quick")

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 
 from .data.sampling import Batch, TrainingSamples, collate
 from .errors import InputError
-from .training_presets import TrainConfig
+from .training_config import TrainConfig
 
 TENSORS = ("image", "target", "points", "labels", "previous")
 ROUNDS, CLICKS, DROPOUT = 1, 2, 3  # streams of randomness under one seed; 0 is the samples' own

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from .data.sampling import Batch
 from .errors import InputError
-from .training_presets import TrainConfig
+from .training_config import TrainConfig
 from .training_state import RunFolder
 
 

@@ -27,7 +27,7 @@ from .errors import InputError
 from .simulation import training_clicks
 from .simulation_torch import training_clicks_torch
 from .training_batches import CLICKS, ROUNDS, TENSORS, Share, load_batches, share_size, to_device
-from .training_presets import TrainConfig
+from .training_config import TrainConfig
 
 
 class _Plan:

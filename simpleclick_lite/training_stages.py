@@ -12,7 +12,7 @@ from pathlib import Path
 
 from .checkpoint import load_model, save_model
 from .training import TrainResult, train
-from .training_presets import TrainConfig
+from .training_config import TrainConfig
 
 
 def train_stages(stages: Sequence[TrainConfig], out: str | Path) -> TrainResult:

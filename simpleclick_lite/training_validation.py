@@ -18,7 +18,7 @@ from .model import SimpleClick
 from .overlay import rgb
 from .palette import NEGATIVE, POSITIVE
 from .predictor import Predictor
-from .training_presets import TrainConfig
+from .training_config import TrainConfig
 from .training_rounds import Share
 
 PICTURE_SIDE = 160  # pixels of one picture

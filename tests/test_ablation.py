@@ -27,7 +27,8 @@ from simpleclick_lite.model import ModelConfig, SimpleClick
 from simpleclick_lite.plots import curve_axes, spread_dots
 from simpleclick_lite.tables import print_table
 from simpleclick_lite.training import make_model
-from simpleclick_lite.training_presets import TrainConfig, preset
+from simpleclick_lite.training_config import TrainConfig
+from simpleclick_lite.training_presets import preset
 
 TINY = {"image_size": 48, "model_size": 48, "batch_size": 4, "steps": 1, "warmup": 0}
 

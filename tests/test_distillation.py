@@ -15,7 +15,8 @@ from simpleclick_lite.errors import InputError
 from simpleclick_lite.model import build_model
 from simpleclick_lite.training import Trainer, train
 from simpleclick_lite.training_batches import Share
-from simpleclick_lite.training_presets import check_config, preset
+from simpleclick_lite.training_config import check_config
+from simpleclick_lite.training_presets import preset
 from simpleclick_lite.training_state import checkpoint_path, load_checkpoint, read_metrics
 
 SIDE, PATCH = 48, 16

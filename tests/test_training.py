@@ -16,7 +16,8 @@ from simpleclick_lite.errors import InputError
 from simpleclick_lite.files import write_png
 from simpleclick_lite.training import Trainer, make_model, make_samples, train
 from simpleclick_lite.training_batches import KeyedDropout, Share, load_batches, to_device
-from simpleclick_lite.training_presets import PRESETS, TrainConfig, changes, check_config, preset
+from simpleclick_lite.training_config import TrainConfig, check_config
+from simpleclick_lite.training_presets import PRESETS, changes, preset
 from simpleclick_lite.training_rounds import CarriedRounds, FreshRounds, click_rounds
 from simpleclick_lite.training_state import read_metrics
 from simpleclick_lite.training_validation import describe
