@@ -13,7 +13,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from .inference import LAST, frugal, pointwise
+from .errors import InputError
+from .inference import LAST, frugal, pointwise, untouched
 
 BAND = 2**18  # numbers in a band of rows, 1 MB: what a core's own cache holds
 
@@ -48,10 +49,16 @@ class MLPHead(nn.Module):
 
         Returns:
             (B, 1, H_0, W_0) logits.
+
+        Raises:
+            InputError: as `fuse_maps`.
         """
         finest = maps[0] if fused is None else fused
+        if fused is None and not _plain(self.fuse):
+            return self.forward_plain(maps)
         whole = all(finest.shape[2] % x.shape[2] == 0 for x in maps)
-        if whole and finest.numel() and frugal(finest) and not self.training:
+        quick = whole and finest.numel() and frugal(finest) and not self.training
+        if quick and _plain(self.fuse) and _plain(self.classify):
             return self._in_bands(maps, fused)
         return self.classify(self.dropout(F.relu_(self.fuse_maps(maps, fused))))
 
@@ -92,7 +99,9 @@ class MLPHead(nn.Module):
     def _part(self, index: int, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         """A map's share of the fused sum, before it is upsampled."""
         project = self.project[index]
-        return pointwise(pointwise(x, project.weight, project.bias, "relu"), weight, bias)
+        if frugal(x) and _plain(project):
+            return pointwise(pointwise(x, project.weight, project.bias, "relu"), weight, bias)
+        return pointwise(F.relu(project(x)), weight, bias)
 
     def fuse_maps(self, maps: Sequence[Tensor], fused: Tensor | None = None) -> Tensor:
         """Project maps, fuse them, and add them up at the finest map's size.
@@ -106,7 +115,15 @@ class MLPHead(nn.Module):
 
         Returns:
             (B, channels, H_0, W_0).
+
+        Raises:
+            InputError: the fusing layer was replaced by something else (an adapter, say).
         """
+        if not isinstance(self.fuse, nn.Conv2d):
+            raise InputError(
+                "head.fuse is used in slices where branches of the pyramid are cached, so it must "
+                "be a Conv2d; put adapters around other layers, or set image_branches to 0"
+            )
         slices = self.fuse.weight.chunk(len(self.project), dim=1)
         start = 0 if fused is None else len(slices) - len(maps)
         for index, x in enumerate(maps, start):
@@ -134,6 +151,12 @@ class MLPHead(nn.Module):
             for x, project in zip(maps, self.project, strict=True)
         ]
         return self.classify(self.dropout(F.relu(self.fuse(torch.cat(parts, dim=1)))))
+
+
+def _plain(layer: nn.Module) -> bool:
+    """Whether a layer may be read instead of called: a convolution that nobody wraps or watches."""
+    watched = not torch.compiler.is_compiling() and not untouched(layer)
+    return type(layer) is nn.Conv2d and not watched
 
 
 def _mixing(lines: int, height: int, like: Tensor) -> Tensor:

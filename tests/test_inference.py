@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from simpleclick_lite.errors import InputError
 from simpleclick_lite.head import MLPHead
 from simpleclick_lite.inference import as_written, frugal, linear
 from simpleclick_lite.model import PRESETS, ModelConfig, SimpleClick
@@ -164,7 +165,8 @@ def test_a_block_in_training_drops_and_differentiates():
 def test_hooks_see_every_layer():
     model, inputs = _model(), _inputs()
     kept: dict[str, torch.Tensor] = {}
-    for name, module in [*model.backbone.named_modules(), *model.pyramid.named_modules()]:
+    watched = (model.backbone, model.pyramid, model.head)
+    for name, module in [pair for part in watched for pair in part.named_modules()]:
         if not isinstance(module, torch.nn.Identity):
             module.register_forward_hook(lambda m, a, y, name=name: kept.__setitem__(name, y))
     model(*inputs)
@@ -172,7 +174,8 @@ def test_hooks_see_every_layer():
     names = {*kept}
     with as_written():
         model(*inputs)
-    assert names == {*kept} and "blocks.0.mlp.fc1" in names
+    assert names == {*kept}
+    assert {"blocks.0.mlp.fc1", "project.2", "fuse", "classify"} <= names
     for name, expected in kept.items():
         torch.testing.assert_close(seen[name], expected, atol=1e-4, rtol=1e-4)
 
@@ -185,26 +188,41 @@ def test_what_a_hook_kept_is_not_overwritten_afterwards():
     assert kept and all(torch.equal(y, copy) for y, copy in kept)
 
 
-@torch.no_grad()
-def test_a_layer_put_in_anothers_place_is_called():
-    class Adapted(torch.nn.Module):
-        """Shows the weights of the layer inside, as adapters of low rank do."""
+class Adapted(torch.nn.Module):
+    """Shows the weights of the layer inside, as adapters of low rank do."""
 
-        def __init__(self, inside):
-            super().__init__()
-            self.inside, self.weight, self.bias = inside, inside.weight, inside.bias
+    def __init__(self, inside):
+        super().__init__()
+        self.inside, self.weight, self.bias = inside, inside.weight, inside.bias
+        self.more = torch.nn.Parameter(torch.ones(()))
 
-        def forward(self, x):
-            return self.inside(x) + 1
+    def forward(self, x):
+        return self.inside(x) + self.more
 
+
+@pytest.mark.parametrize(
+    "place", ["backbone.blocks.1.mlp.fc1", "head.project.1", "head.fuse", "head.classify"]
+)
+def test_a_layer_put_in_anothers_place_is_called_and_learns(place):
     model, inputs = _model(), _inputs()
-    before = model(*inputs)
-    mlp = model.backbone.blocks[1].mlp
-    mlp.fc1 = Adapted(mlp.fc1)
-    with as_written():
+    before = model(*inputs).detach()
+    owner, _, name = place.rpartition(".")
+    adapted = Adapted(model.get_submodule(place))
+    setattr(model.get_submodule(owner), name, adapted)
+    with as_written(), torch.no_grad():
         expected = model(*inputs)
     assert not torch.allclose(before, expected, atol=1e-3)
-    torch.testing.assert_close(model(*inputs), expected, atol=1e-4, rtol=1e-4)
+    with torch.no_grad():
+        torch.testing.assert_close(model(*inputs), expected, atol=1e-4, rtol=1e-4)
+    model(*inputs).sum().backward()
+    assert adapted.more.grad.abs() > 0
+
+
+def test_cached_branches_refuse_an_adapter_where_slices_are_read():
+    model = _model(fusion_block=1, image_branches=2)
+    model.head.fuse = Adapted(model.head.fuse)
+    with pytest.raises(InputError, match="set image_branches to 0"):
+        model(*_inputs())
 
 
 @torch.no_grad()
