@@ -12,19 +12,24 @@ import inspect
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from itertools import islice
 from typing import Any
 
 import numpy as np
 
 from .annotation import CutObject
+from .clicks import Click
 from .predictor import Prediction, Predictor, State, continue_together
 from .rle import decode_rle
 
 NET_INPUTS = ("net_image", "net_previous_mask")
 CACHE_BYTES = 512 * 2**20  # an answer on a 640x480 image takes 5 MB with the network's inputs
-BYTES_PER_PIXEL = 5  # of an answer: a probability and a bit of the mask
+BYTES_PER_PIXEL = 5  # of an answer: float32 probability, bool mask
+BYTES_PER_INPUT = 16  # of a pixel of the network's input: image and previous mask in float32
+INPUT_SIDE = 448  # where no network is there yet
 BATCH = 8  # objects that share a pass of the network
+IN_PASSING = 2  # the same on a CPU while a user may click, who would wait for the pass to end
 
 # an object, the answer to as many of its clicks as possible, and to how many it is
 _Seen = tuple[CutObject, Prediction | None, int]
@@ -55,8 +60,11 @@ class Answers:
             target: the object.
             count: how many of its clicks.
         """
+        key = image, target.digest(count)
         with self._lock:
-            return self._known.get((image, target.digest(count)))
+            if key in self._known:
+                self._known.move_to_end(key)  # what is asked for is dropped last
+            return self._known.get(key)
 
     def latest(self, image: str, target: CutObject) -> tuple[Prediction | None, int]:
         """The answer to as many of an object's clicks as possible, and to how many it is.
@@ -95,8 +103,8 @@ class Answers:
         Args:
             image: fingerprint of the image.
             load: gives the image, (H, W, 3) uint8 RGB.
-            targets: objects with at least one click; the first `BATCH` without all of their answers
-                get one, of a large image fewer.
+            targets: objects with at least one click; the first few without all of their answers
+                get one, on a CPU only `IN_PASSING` at a time.
 
         Returns:
             False if there was nothing to do.
@@ -105,7 +113,10 @@ class Answers:
             seen = [(target, *self.latest(image, target)) for target in targets]
             due = [one for one in seen if one[2] < len(one[0].clicks)]
             if due:
-                self._advance(image, load, due[: self._most(load())])
+                most = self._most(load())
+                if str(getattr(self._predictor, "device", "cpu")) == "cpu":
+                    most = min(most, IN_PASSING)
+                self._advance(image, load, due[:most])
             return bool(due)
 
     def answer(self, image: str, load: Callable[[], np.ndarray], target: CutObject) -> Prediction:
@@ -147,23 +158,28 @@ class Answers:
 
     def _most(self, image: np.ndarray) -> int:
         """How many objects share a pass, so that what all of them continue from finds room."""
-        one = image.shape[0] * image.shape[1] * BYTES_PER_PIXEL
+        side = getattr(self._predictor, "input_size", INPUT_SIDE)
+        one = image.shape[0] * image.shape[1] * BYTES_PER_PIXEL + side**2 * BYTES_PER_INPUT
         return max(1, min(BATCH, self._room // (2 * one)))
 
     def _advance(
         self, image: str, load: Callable[[], np.ndarray], seen: Sequence[_Seen]
     ) -> list[_Seen]:
-        """One answer more for each object that lacks one."""
+        """One answer more for each object that lacks one; an error is raised after the others."""
         due = [one for one in seen if one[2] < len(one[0].clicks)]
         if not due:
             return [*seen]
-        answers = iter(_ask(self._ready(image, load), due))
-        found = []
+        answers, error = _ask(self._ready(image, load), due)
+        found, fresh = [], iter(answers)
         for target, answer, count in seen:
             if count < len(target.clicks):
-                answer, count = next(answers), count + 1
-                self._keep((image, target.digest(count)), answer)
+                new = next(fresh)
+                if new is not None:
+                    answer, count = new, count + 1
+                    self._keep((image, target.digest(count)), answer)
             found.append((target, answer, count))
+        if error is not None:
+            raise error
         return found
 
     def prepare(self, image: str, load: Callable[[], np.ndarray]) -> None:
@@ -203,21 +219,43 @@ def _own(predictor: Predictor) -> Predictor:
     return own
 
 
-def _ask(predictor: Predictor, due: Sequence[_Seen]) -> list[Prediction]:
-    """One pass of the network: a click more on each object, continuing from the answer before."""
-    if not hasattr(predictor, "continue_from"):
-        return [_ask_alone(predictor, *one) for one in due]
-    asked = []
-    for target, before, count in due:
-        state = State(probability=_start(target)) if before is None else before.state
-        asked.append((predictor, state, target.clicks[: count + 1]))
-    return continue_together(asked)
+def _ask(
+    predictor: Predictor, due: Sequence[_Seen]
+) -> tuple[list[Prediction | None], Exception | None]:
+    """A click more on each object, in one pass of the network where that works.
+
+    Returns:
+        the answers, None where there was an error, and the last error.
+    """
+    # a predictor with a method of its own in its place is asked one by one
+    if len(due) > 1 and getattr(type(predictor), "continue_from", None) is Predictor.continue_from:
+        with suppress(Exception):  # one bad object, or too many for the memory: one by one then
+            return continue_together([(predictor, *_next(*one)) for one in due]), None
+    answers: list[Prediction | None] = []
+    error = None
+    for one in due:
+        try:
+            answers.append(_ask_alone(predictor, *one))
+        except Exception as found:
+            answers.append(None)
+            error = found
+    return answers, error
+
+
+def _next(
+    target: CutObject, before: Prediction | None, count: int
+) -> tuple[State, tuple[Click, ...]]:
+    """The state to continue from, and a click more."""
+    state = State(probability=_start(target)) if before is None else before.state
+    return state, target.clicks[: count + 1]
 
 
 def _ask_alone(
     predictor: Any, target: CutObject, before: Prediction | None, count: int
 ) -> Prediction:
-    """The same for one object and anything with a `predict`."""
+    """A click more on one object; anything with a `predict` can answer."""
+    if hasattr(predictor, "continue_from"):
+        return predictor.continue_from(*_next(target, before, count))
     clicks, more = target.clicks[: count + 1], {}
     if "previous_mask" in inspect.signature(predictor.predict).parameters:
         more["previous_mask"] = _start(target) if before is None else before.probability

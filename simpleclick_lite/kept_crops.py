@@ -19,8 +19,11 @@ from .inference import touched
 from .model import ImageState, SimpleClick
 
 # the whole image for the next object, the present crop, some for undo, and as many more as objects
-# of one image are answered together; a crop of xtiny at 448 takes 2 MB here, of base 9 MB
+# of one image are answered together
 KEPT_CROPS = 12
+# with mirror averaging at 448 a crop takes 1 MB of xtiny and 5 of base, 14 and 34 with two branches
+# of the pyramid cached
+KEPT_BYTES = 160 * 2**20
 
 
 class KeptCrops:
@@ -64,14 +67,28 @@ class KeptCrops:
         known = self._states.pop(key, None)
         state = model.encode_image(image) if known is None else known
         self._states[key] = state
-        while len(self._states) > KEPT_CROPS:
-            self._states.pop(next(iter(self._states)), None)
+        self._drop()
         return state, known is not None
+
+    def _drop(self) -> None:
+        """Forget the oldest states while there are too many, but not the newest."""
+        kept = [*self._states.items()]
+        used = sum(_bytes(state) for _, state in kept)
+        for count, (key, state) in zip(range(len(kept), 1, -1), kept, strict=False):
+            if count <= KEPT_CROPS and used <= KEPT_BYTES:
+                return
+            used -= _bytes(state)
+            self._states.pop(key, None)
 
     def forget(self) -> None:
         """Keep the image alone."""
         self._last = None
         self._states.clear()
+
+
+def _bytes(state: ImageState) -> int:
+    parts = [state.tokens, *state.maps.values()]
+    return sum(part.nbytes for part in parts + ([] if state.fused is None else [state.fused]))
 
 
 def resize(x: Tensor, size: int | tuple[int, int]) -> Tensor:

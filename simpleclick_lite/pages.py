@@ -189,6 +189,12 @@ class Pages:
         self.folder.write(page.key, state | page.annotation.to_json())
         page.stamp = self.folder.stamp(page.key)
 
+    def knows(self, page: Page, target: CutObject) -> bool:
+        """Whether `mask` would give one, without unpacking what it has at hand."""
+        if not target.clicks or page.masks.get(target.id, ("",))[0] == target.digest():
+            return True
+        return self.mask(page, target) is not None
+
     def mask(self, page: Page, target: CutObject) -> np.ndarray | None:
         """An object's mask, (H, W) bool, or None where the network would have to run for it."""
         if target.empty:

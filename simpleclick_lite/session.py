@@ -14,7 +14,7 @@ folder goes on exactly there. Methods may be called from several threads.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -112,10 +112,10 @@ class ClickSession(ObjectSession):
         with self._lock:
             index, page = self.index, self._page()
             targets = [o for o in self.objects if o != self.current]
-            due = [o for o in targets if self._pages.mask(page, o) is None]
+            due = [o for o in targets if not self._pages.knows(page, o)]
         ran = self._answers.step_together(page.fingerprint, self._loader(index), due)
         for target in due:
-            self._pages.mask(page, target)  # remembers it when the answer is no longer kept
+            self._pages.knows(page, target)  # remembers it when the answer is no longer kept
         return ran
 
     def save(self) -> None:
@@ -164,24 +164,34 @@ class ClickSession(ObjectSession):
 
         Objects whose clicks have no answer yet share the passes of the network.
         """
+        return dict(self._each_mask())
+
+    def _each_mask(self) -> Iterator[tuple[int, np.ndarray]]:
+        """As `masks`, one at a time: all of a large image take more memory than their figure."""
         with self._lock:
             index, page, targets = self.index, self._page(), self.objects
-        masks = self._masks_of(index, targets)
+        self._answer_all(index, targets)
         unsaved = (not o.empty and page.saved.get(o.id) != o.digest() for o in targets)
         if self.folder and any(unsaved):
             with self._pages.changing(index):
                 pass  # saves the masks that are now known
-        return masks
+        for target in targets:
+            yield target.id, self._mask_of(index, target)
 
-    def _masks_of(self, index: int, targets: Sequence[CutObject]) -> dict[int, np.ndarray]:
+    def _answer_all(self, index: int, targets: Sequence[CutObject]) -> None:
+        """Let the network run for the masks that are not known."""
         page = self._pages.open(index)
-        masks = {target.id: self._pages.mask(page, target) for target in targets}
-        due = [target for target in targets if masks[target.id] is None]
+        due = [target for target in targets if not self._pages.knows(page, target)]
         together = self._answers.answer_together(page.fingerprint, self._loader(index), due)
-        for target, answer in together:
-            masks[target.id] = answer.mask
-            self._pages.mask(page, target)  # remembers it when the answer is no longer kept
-        return masks
+        for target, _ in together:
+            self._pages.knows(page, target)  # remembers it when the answer is no longer kept
+
+    def _mask_of(self, index: int, target: CutObject) -> np.ndarray:
+        page = self._pages.open(index)
+        mask = self._pages.mask(page, target)
+        if mask is None:  # its file went meanwhile
+            mask = self._answers.answer(page.fingerprint, self._loader(index), target).mask
+        return mask
 
     def _loader(self, index: int) -> Callable[[], np.ndarray]:
         return lambda: self._pages.image(index)
@@ -203,9 +213,9 @@ class ClickSession(ObjectSession):
         """
         view = View.whole(self.size, (width, round(width * 0.75)))
         current = self.current
-        known = self.masks()
-        objects = [o for o in self.objects if o.id in known]
-        masks = [(view.show(known[o.id]), o.color, o == current) for o in objects]
+        small = {number: view.show(mask) for number, mask in self._each_mask()}
+        objects = [o for o in self.objects if o.id in small]
+        masks = [(small[o.id], o.color, o == current) for o in objects]
         seen = None
         if mode == "probability" and current is not None:
             seen = view.show(self.probability(), smooth=True)
@@ -230,17 +240,21 @@ class ClickSession(ObjectSession):
             (H, W) int8, 1 object, 0 background, -1 ignored; None if it is not known.
         """
         with self._lock:
-            truths, target = self._pages.truths(self.index), self._target(number)
-            if target is not None and not target.empty:
-                chosen = choose_truth(truths, target, self.known_mask(target.id))
-            else:
-                taken = {
-                    choose_truth(truths, o, self.known_mask(o.id))
-                    for o in self.objects
-                    if not o.empty
-                }
-                chosen = next((i for i in range(len(truths)) if i not in taken), None)
-            return None if chosen is None else truths[chosen]
+            chosen = self._truth_index(number)
+            return None if chosen is None else self._pages.truths(self.index)[chosen]
+
+    def _truth_index(self, number: int | None = None) -> int | None:
+        truths, target = self._pages.truths(self.index), self._target(number)
+
+        def meant(one: CutObject) -> int | None:
+            """The robot knows what it clicked on; what a user wants is guessed."""
+            known = self._meant.get((self.index, one.id, one.clicks[:1]))
+            return choose_truth(truths, one, self.known_mask(one.id)) if known is None else known
+
+        if target is not None and not target.empty:
+            return meant(target)
+        taken = {meant(one) for one in self.objects if not one.empty}
+        return next((i for i in range(len(truths)) if i not in taken), None)
 
     def iou(self, number: int | None = None) -> float | None:
         """IoU of an object (None: the current one) with the truth; None if that is not known."""
@@ -256,15 +270,21 @@ class ClickSession(ObjectSession):
         Raises:
             InputError: the truth is not known, or all known objects are cut out.
         """
-        truth, target = self.truth(), self.current
-        if truth is None:
+        with self._lock:
+            chosen, target = self._truth_index(), self.current
+        if chosen is None:
             reason = "has no other known object" if self.has_truth else "has no known objects"
             raise InputError(f"{self.name} {reason}, so the robot cannot click; click yourself")
-        mask = self.mask()
+        truth, mask = self._pages.truths(self.index)[chosen], self.mask()
         if not ((mask != (truth == 1)) & (truth != -1)).any():
             return None
         click = robot_click(mask, truth, target.clicks if target else ())
-        self.add_click(click.x, click.y, click.positive, predict)
+        new = target is None or target.empty
+        self.add_click(click.x, click.y, click.positive, predict=False)
+        if new and self.current is not None:
+            self._meant[self.index, self.current.id, self.current.clicks[:1]] = chosen
+        if predict:
+            self.answer()
         return click
 
     # -- out of the session
@@ -323,8 +343,8 @@ class ClickSession(ObjectSession):
     def _annotated(self, index: int, folder: Path) -> AnnotatedImage:
         page, image = self._pages.open(index), self._pages.image(index)
         targets = [*page.annotation.objects.values()]
-        masks = self._masks_of(index, targets)
-        objects = [MaskedObject(o.id, o.name, masks[o.id]) for o in targets]
+        self._answer_all(index, targets)
+        objects = [MaskedObject(o.id, o.name, self._mask_of(index, o)) for o in targets]
         path = page.picture.path
         file = None if path is None else file_from(folder, path)
         return AnnotatedImage(page.key, image, objects, file)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from .answers import Answers
+from .clicks import Click
 from .errors import InputError
 from .files import read_image, read_labels, to_rgb8
 from .pages import Page, Pages
@@ -36,6 +37,8 @@ class ImageSession:
         self.folder = None if out_dir is None else SessionFolder(out_dir)
         self.strict = strict
         self.index = 0
+        # (image, object, its first click) -> the known object that the robot began there
+        self._meant: dict[tuple[int, int, tuple[Click, ...]], int] = {}
         self._answers = Answers(predictor)
         self._pages = Pages(self.pictures, self.folder, self._answers)
         self._lock = self._pages.lock

@@ -281,11 +281,10 @@ def test_jpeg_is_that_of_the_file_format_with_red_and_blue_in_their_places():
     assert torch.equal(aug.Jpeg(0.0)(_photograph())["image"], _photograph()["image"])
 
 
-def test_a_recipe_without_blur_and_jpeg_draws_as_it_always_did():
-    plain = aug.pipeline("zoom", 64)(_sample())
-    assert len(aug.pipeline("zoom", 64, 0.5, 0.5).transforms) == 5
-    assert len(aug.pipeline("zoom", 64).transforms) == 3
-    more = aug.pipeline("zoom", 64, 1e-9, 1e-9)(_sample())
-    assert torch.equal(plain["image"], more["image"])
-    softer = aug.pipeline("none", 64, 1.0)(_sample())
-    assert not torch.equal(softer["image"], aug.pipeline("none", 64)(_sample())["image"])
+def test_wear_draws_nothing_where_none_is_asked_for():
+    image = _array(_photograph()["image"])
+    rng, other = np.random.default_rng(5), np.random.default_rng(5)
+    np.testing.assert_array_equal(aug.worn(image, 0.0, 0.0, rng), image)
+    assert rng.random() == other.random()
+    soft, both = (aug.worn(image, 1.0, j, np.random.default_rng(5)) for j in (0.0, 1.0))
+    assert (soft != image).any() and (both != soft).any() and both.shape == image.shape

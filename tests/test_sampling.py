@@ -20,6 +20,7 @@ from simpleclick_lite.data.sampling import (
     parse_mixture,
 )
 from simpleclick_lite.errors import InputError
+from simpleclick_lite.simulation import start_clicks
 
 
 def _scene(name: str = "scene", objects: int = 3, kinds: str | list[str] = "thing") -> Scene:
@@ -204,6 +205,13 @@ def test_targets_are_pasted_as_often_as_asked_and_recipes_without_are_unchanged(
         return TrainingSamples([Source("synthetic", None, 1.0)], _config(paste=share), seed=4)
 
     plain, some, all_of_them = stream(0.0), stream(0.5), stream(1.0)
+    for i in range(8):  # the same draws by hand: set, scene, sample, clicks, and nothing between
+        rng = plain.rng(i)
+        rng.choice(1, p=[1.0]), rng.integers(len(plain.sets[0]))
+        augmented, target, others = draw_sample(plain.sets[0][i // 4], plain.config, rng)
+        clicks = start_clicks(target, others, rng, plain.config.max_clicks, plain.config.gamma)
+        assert clicks == plain[i].clicks and (target == plain[i].target).all()
+        assert (augmented.image == plain[i].image).all()
     differ = [
         sum(not np.array_equal(a[i].image, plain[i].image) for i in range(40))
         for a in (some, all_of_them)

@@ -464,7 +464,7 @@ class Blur(Keyed):
     def draw(self, rng, size, box):
         """The standard deviation, 0 for none."""
         applies = self.probably(rng, self.p)
-        return {"sigma": rng.uniform(0.3, self.most) * applies}
+        return {"sigma": rng.uniform(0.15, 1.0) * self.most * applies}
 
     def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
         """Masks stay sharp."""
@@ -508,14 +508,13 @@ def _published_colors() -> Colors:
 
 
 @functools.lru_cache(maxsize=32)
-def pipeline(name: str, side: int, blur: float = 0.0, jpeg: float = 0.0) -> v2.Transform:
+def pipeline(name: str, side: int) -> v2.Transform:
     """The augmentation of a recipe.
 
     Args:
         name: "sbd" and "cocolvis" as published; "zoom", crops as the predictor makes them; "none",
             the whole image resized.
         side: of the square result in pixels.
-        blur, jpeg: probability that the result is then blurred, and compressed as JPEG.
 
     Raises:
         InputError: another name.
@@ -523,16 +522,29 @@ def pipeline(name: str, side: int, blur: float = 0.0, jpeg: float = 0.0) -> v2.T
     crop = (PadIfNeeded(side), RandomCrop(side))
     if name == "sbd":
         moves = (UniformScale(0.75, 1.25), AnyFlip(), QuarterTurns(), ShiftRotate(), *crop)
-        steps = [Geometry(*moves), _published_colors()]
-    elif name == "cocolvis":
+        return v2.Compose([Geometry(*moves), _published_colors()])
+    if name == "cocolvis":
         moves = (UniformScale(0.75, 1.40), HorizontalFlip(), *crop)
-        steps = [Geometry(*moves), _published_colors()]
-    elif name == "zoom":
-        steps = [Geometry(ZoomCrop(side), HorizontalFlip()), _published_colors(), Gray()]
-    elif name == "none":
-        steps = [SquareResize(side)]
-    else:
-        raise InputError(f"augmentation {name!r} is not one of sbd, cocolvis, zoom, none")
-    # each draws for itself, so a recipe without them sees the samples that it always saw
-    steps += [Blur(blur)] * bool(blur) + [Jpeg(jpeg)] * bool(jpeg)
-    return v2.Compose(steps) if len(steps) > 1 else steps[0]
+        return v2.Compose([Geometry(*moves), _published_colors()])
+    if name == "zoom":
+        return v2.Compose([Geometry(ZoomCrop(side), HorizontalFlip()), _published_colors(), Gray()])
+    if name == "none":
+        return SquareResize(side)
+    raise InputError(f"augmentation {name!r} is not one of sbd, cocolvis, zoom, none")
+
+
+def worn(image: np.ndarray, blur: float, jpeg: float, rng: np.random.Generator) -> np.ndarray:
+    """The image as a worse camera or a smaller file would show it.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        blur, jpeg: probability of a blur, and of JPEG's traces after it.
+        rng: source of randomness; nothing is drawn for a probability of 0.
+
+    Returns:
+        (H, W, 3) uint8 RGB.
+    """
+    sample = {"image": tv_tensors.Image(torch.from_numpy(image).permute(2, 0, 1)), "rng": rng}
+    for step in [Blur(blur)] * bool(blur) + [Jpeg(jpeg)] * bool(jpeg):
+        sample = step(sample)
+    return np.ascontiguousarray(sample["image"].permute(1, 2, 0).numpy())

@@ -1,8 +1,8 @@
 """Copy and paste: an object cut out of one photograph, put onto another one.
 
-Explained in notebooks/09_training.ipynb (Ghiasi et al., CVPR 2021, arXiv:2012.07177). Few
-photographs become many: every object may be seen before any background. The edge is blended over a
-pixel or two, so that it is not given away by being sharper than any real one.
+After Ghiasi et al., CVPR 2021 (arXiv:2012.07177); off in every recipe. Few photographs become many:
+every object may be seen before any background. The edge is blended over a pixel or two, so that it
+is not given away by being sharper than any real one.
 """
 
 from __future__ import annotations

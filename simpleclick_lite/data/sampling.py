@@ -23,7 +23,7 @@ from ..clicks import Click, pad_clicks
 from ..errors import InputError
 from ..simulation import start_clicks
 from . import dataset_info, open_scenes
-from .augmentation import pipeline
+from .augmentation import pipeline, worn
 from .cache import CachedScene, SceneCache
 from .copy_paste import paste
 
@@ -199,6 +199,7 @@ class TrainingSamples(Dataset):
             image = augmented.image
             if self.config.paste and rng.random() < self.config.paste:
                 image, target, others = self._pasted(image, target, others, index, rng)
+            image = worn(image, self.config.blur, self.config.jpeg, rng)
             clicks = start_clicks(target, others, rng, self.config.max_clicks, self.config.gamma)
             if clicks:
                 return TrainingSample(image, target, clicks, index, augmented.name)
@@ -254,7 +255,7 @@ def augment(
         given["box"] = tv_tensors.BoundingBoxes(
             scene.boxes[wanted][None], format="XYXY", canvas_size=scene.image.shape[:2]
         )
-    made = pipeline(config.augmentation, config.image_size, config.blur, config.jpeg)(given)
+    made = pipeline(config.augmentation, config.image_size)(given)
     layers = made["layers"].permute(1, 2, 0).numpy()
     ignored = None
     if scene.ignored is not None:
