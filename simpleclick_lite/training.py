@@ -144,6 +144,9 @@ class Trainer:
         model.backbone.checkpointing = config.checkpointing
         channels = model.config.head_channels
         self.dropout = model.head.dropout = KeyedDropout(model.head.dropout, channels)
+        # before a checkpoint is read, so that a resumed run mixes in the same
+        begin = model.state_dict() if config.start_share else {}
+        self.began_with = {k: v.detach().cpu().clone() for k, v in begin.items()}
         model.to(self.device)
         if config.fsdp:
             if self.share.world == 1 or config.precision == "fp16":
@@ -319,9 +322,16 @@ class Trainer:
             self.folder.picture(done, self.validation.picture(model))
 
     def averaged_model(self) -> SimpleClick:
-        """A copy with the averaged weights (or the current ones), in evaluation mode."""
+        """A copy with the averaged weights (or the current ones), in evaluation mode.
+
+        With `start_share` they are mixed with those that the run began with, which often serves
+        both what was known and what was learned (Wortsman et al., CVPR 2022, arXiv:2109.01903).
+        """
         copy = type(self.model)(self.model.config)
         values = self.average.full() if self.average else AveragedWeights(self.model, 0).full()
+        for name, before in self.began_with.items():
+            after = values[name]
+            values[name] = torch.lerp(after, before.to(after), self.config.start_share)
         copy.load_state_dict(values)
         return copy.eval()
 

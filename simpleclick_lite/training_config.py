@@ -70,6 +70,7 @@ class TrainConfig:
     final_rate: float = 0.01  # what the cosine ends at, as a share of lr
     clip: float = 0.0  # largest norm of the gradient; 0 does not clip
     ema: float = 0.0  # decay of averaged weights, e.g. 0.999; 0 keeps none
+    start_share: float = 0.0  # share of the weights it started from in the result, e.g. 0.35
     distill: float = 0.0  # weight of the loss on an ImageNet network's features; 0: without it
     stable_loss: bool = True  # logarithms from logits; False: the published order of operations
 
@@ -118,8 +119,8 @@ def check_config(config: TrainConfig) -> None:
         value = getattr(config, field.name)
         if isinstance(value, float) and not math.isfinite(value):
             raise InputError(f"{field.name} must be a finite number, not {value}")
-    shares = ("merge", "background", "stuff", "parts", "blur", "jpeg", "paste", "dropout", "ema")
-    for name in shares:
+    shares = ("merge", "background", "stuff", "parts", "blur", "jpeg", "paste")
+    for name in (*shares, "dropout", "ema", "start_share"):
         if not 0 <= getattr(config, name) <= 1:
             raise InputError(f"{name} must lie between 0 and 1, not {getattr(config, name)}")
     for name in ("steps", "epochs", "epoch_length", "rounds", "workers", "warmup", "cache_mb"):

@@ -222,6 +222,7 @@ _CPU_STAGES = {
         "ema": 0.998,
         "distill": 0.0,
         "seed": 8,
+        "start_share": 0.35,
     },
 }
 # The same from random weights where a GPU is at hand: some 1.4 million samples. Without the

@@ -188,6 +188,24 @@ def test_the_result_is_the_averaged_weights(tmp_path):
     assert not torch.equal(saved["head.fuse.weight"], now["head.fuse.weight"])
 
 
+def test_the_result_mixes_in_the_weights_of_the_start_also_after_a_stop(tmp_path):
+    config = _config(tmp_path / "plain", steps=4, checkpoint_every=2, lr=1e-2, keep=5)
+    train(config, progress=False)
+    start, plain = make_model(config).state_dict(), load_model(tmp_path / "plain").state_dict()
+    mixed = replace(config, start_share=0.25, out=str(tmp_path / "mixed"))
+    train(mixed, progress=False)
+    result = load_model(tmp_path / "mixed").state_dict()
+    assert any(not torch.equal(start[name], plain[name]) for name in start)
+    for name, value in result.items():
+        torch.testing.assert_close(value, 0.25 * start[name] + 0.75 * plain[name])
+    for path in (tmp_path / "mixed" / "checkpoints").iterdir():
+        if "4" in path.name:
+            path.unlink()  # as if it had been stopped after two steps
+    train(replace(mixed, resume=True), progress=False)
+    for name, value in load_model(tmp_path / "mixed").state_dict().items():
+        torch.testing.assert_close(value, result[name])
+
+
 def test_the_seed_fixes_everything(tmp_path):
     runs = [("a", 0), ("b", 0), ("c", 1)]
     for name, seed in runs:
