@@ -14,7 +14,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from .errors import InputError
-from .inference import LAST, frugal, pointwise, untouched
+from .inference import LAST, frugal, pointwise, touched
 
 BAND = 2**18  # numbers in a band of rows, 1 MB: what a core's own cache holds
 
@@ -154,8 +154,11 @@ class MLPHead(nn.Module):
 
 
 def _plain(layer: nn.Module) -> bool:
-    """Whether a layer may be read instead of called: a convolution that nobody wraps or watches."""
-    watched = not torch.compiler.is_compiling() and not untouched(layer)
+    """Whether a layer may be read instead of called: a convolution that nobody wraps or watches.
+
+    Hooks on all modules (counters of operations have them) do not change what is computed.
+    """
+    watched = not torch.compiler.is_compiling() and touched(layer)
     return type(layer) is nn.Conv2d and not watched
 
 
