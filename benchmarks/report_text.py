@@ -16,7 +16,7 @@ from simpleclick_lite.tables import published
 # row's file name -> how a table calls it; a row without a file is left out
 ROWS = {
     "shipped": "**shipped weights**",
-    "first": "first weights, synthetic scenes only",
+    "first": "drawn scenes alone: preset `quick`, micro, 24,000 samples at 112 px",
     "opencv_grabcut": "OpenCV grabCut, same robot",
     "disk_best": "disk around each positive click, {radius:.0f} px *",
     "disk": "disk around each positive click, 1/6 of the longer side",
