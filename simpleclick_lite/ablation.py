@@ -21,8 +21,7 @@ from .data.sampling import parse_mixture
 from .data.synthetic import SyntheticScenes
 from .errors import InputError
 from .evaluation import evaluate
-from .files import atomic_path
-from .mae import MaskedAutoencoder, pretrain
+from .mae import MaskedAutoencoder, pretrain, save_encoder
 from .model import PRESETS, SimpleClick
 from .predictor import Predictor
 from .pyramid import DESIGNS
@@ -217,15 +216,7 @@ def pretrain_encoder(
         mae = MaskedAutoencoder(network.embedding.image, network.backbone)
     tensors = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255
     losses = pretrain(mae, tensors, steps, batch_size=16)
-    state = {f"blocks.{k}": v for k, v in network.backbone.blocks.state_dict().items()}
-    state |= {
-        f"patch_embed.proj.{part}": getattr(network.embedding.image.proj, part).detach()
-        for part in ("weight", "bias")
-    }
-    positions = network.backbone.pos_embed.detach()
-    state["pos_embed"] = torch.cat([torch.zeros_like(positions[:, :1]), positions], 1)
-    with atomic_path(path) as temporary:
-        torch.save({"model": state}, temporary)
+    save_encoder(mae, path)
     return losses
 
 

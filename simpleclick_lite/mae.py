@@ -8,14 +8,18 @@ needed.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 import torch
 from timm.models.vision_transformer import Block
 from torch import Tensor, nn
+from tqdm import tqdm
 
 from .backbone import PlainViT
 from .embedding import normalize
+from .files import atomic_path
 
 
 def patchify(image: Tensor, patch_size: int) -> Tensor:
@@ -134,23 +138,27 @@ class MaskedAutoencoder(nn.Module):
 
 def pretrain(
     mae: MaskedAutoencoder,
-    images: Tensor,
+    images: Tensor | Callable[[int], Tensor],
     steps: int,
     batch_size: int = 64,
     rate: float = 1.5e-3,
     ratio: float = 0.75,
     seed: int = 0,
+    progress: bool = False,
 ) -> list[float]:
     """Train a masked autoencoder on images in memory.
 
     Args:
         mae: trained in place.
-        images: (N, 3, H, W) in [0, 1].
+        images: (N, 3, H, W) in [0, 1], or a function from a step's number to its images
+            (batch_size, 3, H, W), where they do not all fit into memory or are cropped anew.
         steps: optimizer steps of AdamW, with a warm-up of a tenth and a cosine to zero.
-        batch_size: images a step, drawn with replacement, mirrored at random.
+        batch_size: images a step, drawn with replacement, mirrored at random; a function gives as
+            many as it likes.
         rate: highest learning rate.
         ratio: share of the patches that is hidden.
         seed: of images, mirroring and hidden patches.
+        progress: show a progress bar.
 
     Returns:
         the loss of every step: 1 is what the mean of each patch would give.
@@ -161,15 +169,42 @@ def pretrain(
         optimizer, rate, total_steps=steps, pct_start=0.1
     )
     losses = []
-    for _ in range(steps):
-        image = images[torch.randint(len(images), (batch_size,), generator=generator)]
+    bar = tqdm(range(steps), unit="step", disable=not progress)
+    for step in bar:
+        if isinstance(images, Tensor):
+            image = images[torch.randint(len(images), (batch_size,), generator=generator)]
+        else:
+            image = images(step)
         if torch.rand((), generator=generator) < 0.5:
             image = image.flip(-1)
-        keep = random_keep(batch_size, mae.backbone.grid**2, ratio, generator)
+        keep = random_keep(len(image), mae.backbone.grid**2, ratio, generator)
         loss = mae.loss(normalize(image), keep)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         schedule.step()
         losses.append(loss.item())
+        bar.set_postfix(loss=f"{losses[-1]:.3f}", refresh=False)
     return losses
+
+
+def save_encoder(mae: MaskedAutoencoder, path: str | Path) -> None:
+    """Write embedding, positions and blocks without the decoder, in the format of MAE's encoders.
+
+    Args:
+        mae: what was pretrained.
+        path: the .pth file that `load_model` and `TrainConfig.weights` read.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    state = {f"blocks.{k}": v for k, v in mae.backbone.blocks.state_dict().items()}
+    state |= {
+        f"patch_embed.proj.{part}": getattr(mae.image_embedding.proj, part).detach()
+        for part in ("weight", "bias")
+    }
+    positions = mae.backbone.pos_embed.detach()
+    # MAE has a class token in front
+    state["pos_embed"] = torch.cat([torch.zeros_like(positions[:, :1]), positions], 1)
+    with atomic_path(path) as temporary:
+        torch.save({"model": state}, temporary)

@@ -23,6 +23,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from .checkpoint import save_model
+from .data.sampling import Batch
 from .distillation import FeatureDistillation
 from .distributed import (
     full_model_state,
@@ -274,14 +275,27 @@ class Trainer:
         target = batch.target.float()
         stable = self.config.stable_loss
         loss = normalized_focal_loss(logits.float(), target, stable=stable).mean()
-        total = loss
-        if self.distillation is not None:
-            with self.autocast():
-                total = loss + self.config.distill * self.distillation(batch.image, batch.index)
+        second = self.second_loss(batch, logits)
+        total = loss if second is None else loss + second
         self.watch.see(step, total, batch)
         self.accelerator.backward(total)
         self.rounds.after(step, part, logits)
         return loss.detach(), batch_iou(logits.detach(), batch.target)
+
+    def second_loss(self, batch: Batch, logits: Tensor) -> Tensor | None:
+        """What a teacher adds to the loss; a subclass may have another lesson.
+
+        Args:
+            batch: B samples with the clicks they were answered with.
+            logits: (B, 1, H, W) with gradients.
+
+        Returns:
+            a scalar, already weighted; None where there is no teacher.
+        """
+        if self.distillation is None:
+            return None
+        with self.autocast():
+            return self.config.distill * self.distillation(batch.image, batch.index)
 
     def autocast(self):
         """Mixed precision where it is asked for."""
