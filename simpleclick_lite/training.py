@@ -25,13 +25,7 @@ from tqdm import tqdm
 from .checkpoint import save_model
 from .data.sampling import Batch
 from .distillation import FeatureDistillation
-from .distributed import (
-    full_model_state,
-    full_optimizer_state,
-    load_full_state,
-    make_accelerator,
-    shard,
-)
+from .distributed import make_accelerator, shard
 from .errors import InputError
 from .loss import normalized_focal_loss
 from .model import SimpleClick
@@ -39,6 +33,7 @@ from .optim import AveragedWeights, build_optimizer, parameter_groups, schedule_
 from .predictor import get_device
 from .simulation import MASK_THRESHOLD
 from .training_batches import KeyedDropout, Share
+from .training_checkpoint import checkpoint_of, restore
 from .training_config import TrainConfig, check_config
 from .training_guard import LossWatch, StopRequest, memory_advice
 from .training_presets import PRESETS, changes, preset
@@ -357,18 +352,7 @@ class Trainer:
             must: raise if it cannot be written; otherwise a full disk is a warning, the last good
                 checkpoint stays, and the run goes on.
         """
-        scaler = self.accelerator.scaler
-        state = {
-            "step": done,
-            "config": asdict(self.config),
-            "model": full_model_state(self.model),
-            "optimizer": full_optimizer_state(self.model, self.optimizer),
-            "average": self.average.state_dict() if self.average else None,
-            "scaler": scaler.state_dict() if scaler is not None else None,
-            "rounds": self.rounds.state_dict(),
-            "distillation": self.distillation.state_dict() if self.distillation else None,
-        }
-        self.folder.checkpoint(done, state, must)
+        self.folder.checkpoint(done, checkpoint_of(self, done), must)
 
     def resume(self) -> None:
         """Continue from the newest checkpoint; without one, begin (a restarted job may ask for it).
@@ -380,28 +364,5 @@ class Trainer:
         if state is None:
             warnings.warn(f"{self.folder.path} holds no checkpoint; starting anew", stacklevel=3)
             return
-        different = [
-            name
-            for name in ("data", "seed", "batch_size", "image_size", "rounds", "carry", "precision")
-            if state["config"].get(name) != asdict(self.config)[name]
-        ]
-        if different:
-            warnings.warn(
-                f"resuming with another {', '.join(different)}: not the run it would have been",
-                stacklevel=3,
-            )
-        try:
-            load_full_state(self.model, self.optimizer, state["model"], state["optimizer"])
-            if self.average is not None and state["average"] is not None:
-                self.average.load_state_dict(state["average"])
-            if self.distillation is not None and state.get("distillation") is not None:
-                self.distillation.load_state_dict(state["distillation"])
-            if self.accelerator.scaler is not None and state["scaler"] is not None:
-                self.accelerator.scaler.load_state_dict(state["scaler"])
-        except (RuntimeError, ValueError, KeyError) as error:
-            raise InputError(
-                f"cannot resume: the checkpoint in {self.folder.path} is of another network "
-                f"({str(error).splitlines()[0]})"
-            ) from error
-        self.rounds.load_state_dict(state["rounds"])
+        restore(self, state)
         self.start = min(state["step"], self.steps)
