@@ -275,10 +275,10 @@ def _larger_input(rows: Sequence[dict]) -> list[str]:
     if not any(row["image_size"] == 448 for row in rows):
         return []
     return [
-        "At 448 px, the paper's input, the stage of the table brought no better masks of the "
-        "held-out objects than the stage at 320 px that it began with, and a click there costs "
+        "At 448 px, the paper's input, the stage of the table came to no better masks of the "
+        "held-out objects than the weights it began with at 320 px, and a click there costs "
         "nearly twice the processor time (measured in notebook 12); so the shipped weights see "
-        "320. `--model-size 448 --image-size 448` trains on from them at the larger size."
+        "320. `--weights shipped --model-size 448 --image-size 448` trains on from them there."
     ]
 
 
