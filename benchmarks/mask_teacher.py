@@ -1,13 +1,14 @@
 """A hierarchical network as xtiny's teacher: its answers to the same clicks are a second target.
 
-    python benchmarks/hierarchical.py --root DATASETS --out TEACHER --steps 1000
+    python benchmarks/hierarchical.py --root DATASETS --out TEACHER --steps 700
     python benchmarks/mask_teacher.py --root DATASETS --teacher TEACHER --weights STAGE5 --out RUN
     python benchmarks/weights_experiments.py "NAME=RUN"
 
 The teacher (benchmarks/hierarchical.py) sees what the student sees: crop, clicks, previous mask.
 Beside the annotated mask, which says 0 or 1, the student learns the teacher's probabilities
 (Hinton et al., 2015, arXiv:1503.02531) by their cross entropy. 500 steps at 128 pixels from
-stage 5, otherwise as stage 3: the run to compare with differs in `--weight 0` alone.
+stage 5, otherwise as stage 3 without its own teacher and with EMA 0.99: the run to compare with
+differs in `--weight 0` alone.
 """
 
 from __future__ import annotations

@@ -21,6 +21,7 @@ ROWS = {
     "disk_best": "disk around each positive click, {radius:.0f} px *",
     "disk": "disk around each positive click, 1/6 of the longer side",
 }
+EVEN = 0.1  # clicks: less is no difference on so few objects
 SETS = {"grabcut": "GrabCut", "photos": "photos"}
 CLICKS = (1, 3, 5, 10, 20)
 
@@ -98,9 +99,11 @@ def comparison(results: Path) -> list[str]:
         for threshold in (85, 90):
             ours, theirs = (rows[r][f"noc{threshold}"] for r in ("shipped", "opencv_grabcut"))
             word = "fewer" if ours < theirs else "more"
+            count = len(rows["shipped"]["objects"])
+            even = f": on {count} objects no more than equal" if abs(ours - theirs) < EVEN else ""
             parts.append(
                 f"{abs(ours - theirs):.2f} clicks {word} to {threshold}% ({ours:.2f} against "
-                f"{theirs:.2f})"
+                f"{theirs:.2f}{even})"
             )
         sentences.append(f"On {name} the shipped weights need {' and '.join(parts)} than grabCut.")
     return sentences

@@ -8,19 +8,38 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
+from accelerate import Accelerator
+from torch import nn
+from torch.optim import Optimizer
+
+from .distillation import FeatureDistillation
 from .distributed import full_model_state, full_optimizer_state, load_full_state
 from .errors import InputError
-
-if TYPE_CHECKING:
-    from .training import Trainer
+from .optim import AveragedWeights
+from .training_config import TrainConfig
+from .training_rounds import CarriedRounds, FreshRounds
+from .training_state import RunFolder
 
 # a run that is resumed with other values of these is no longer the one that was begun
 SAME = ("data", "seed", "batch_size", "image_size", "rounds", "carry", "precision")
 
 
-def checkpoint_of(trainer: Trainer, done: int) -> dict[str, Any]:
+class Training(Protocol):
+    """What of a `Trainer` goes into a checkpoint, and out of it again."""
+
+    config: TrainConfig
+    model: nn.Module
+    optimizer: Optimizer
+    average: AveragedWeights | None
+    accelerator: Accelerator
+    rounds: FreshRounds | CarriedRounds
+    distillation: FeatureDistillation | None
+    folder: RunFolder
+
+
+def checkpoint_of(trainer: Training, done: int) -> dict[str, Any]:
     """Everything that the next steps depend on.
 
     Args:
@@ -40,7 +59,7 @@ def checkpoint_of(trainer: Trainer, done: int) -> dict[str, Any]:
     }
 
 
-def restore(trainer: Trainer, state: dict[str, Any]) -> None:
+def restore(trainer: Training, state: dict[str, Any]) -> None:
     """Put a checkpoint into a trainer that has just been built.
 
     Args:

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from .checkpoint import load_model, save_model
+from .distillation import load_teacher
 from .training import TrainResult, train
 from .training_config import TrainConfig
 
@@ -29,14 +30,15 @@ def train_stages(stages: Sequence[TrainConfig], out: str | Path) -> TrainResult:
         what the last stage gave, `folder` being `out`.
 
     Raises:
-        InputError: as `train`.
+        InputError: as `train`; at once if a later stage lacks its teacher.
     """
     out = Path(out)
+    if any(config.distill and not _done(config, out) for config in stages):
+        load_teacher()  # it may be needed hours later
     before, result = None, None
     for number, config in enumerate(stages, start=1):
         folder = out / config.preset
-        done = config.resume and (folder / "model.safetensors").exists()
-        if done and number < len(stages):
+        if _done(config, out) and number < len(stages):
             print(f"stage {number} of {len(stages)}, {config.preset}: done before")
         else:
             print(f"stage {number} of {len(stages)}, {config.preset}")
@@ -45,3 +47,8 @@ def train_stages(stages: Sequence[TrainConfig], out: str | Path) -> TrainResult:
         before = str(folder)
     save_model(load_model(before), out)
     return replace(result, folder=out)
+
+
+def _done(config: TrainConfig, out: Path) -> bool:
+    """Whether a stage is to be passed over: it ended, and the recipe goes on."""
+    return config.resume and (out / config.preset / "model.safetensors").exists()

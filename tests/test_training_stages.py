@@ -51,6 +51,18 @@ def test_a_finished_stage_is_passed_over_on_resume(tmp_path, monkeypatch, capsys
     assert "first: done before" in capsys.readouterr().out
 
 
+def test_a_teacher_that_is_missing_is_told_before_the_first_stage(tmp_path, monkeypatch):
+    def missing() -> None:
+        raise InputError("two more packages")
+
+    monkeypatch.setattr("simpleclick_lite.training_stages.load_teacher", missing)
+    first, second = stages()
+    taught = type(second)(**{**vars(second), "distill": 1.0})
+    with pytest.raises(InputError, match="two more packages"):
+        train_stages([first, taught], tmp_path)
+    assert not (tmp_path / "first").exists(), "nothing was trained in vain"
+
+
 def test_recipes_name_presets_and_one_command_trains_them(tmp_path, monkeypatch, capsys):
     assert all(name in PRESETS for names in STAGES.values() for name in names)
     monkeypatch.setitem(STAGES, "two", ("quick", "scratch"))
