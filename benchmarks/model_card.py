@@ -289,8 +289,8 @@ def _fresh(stages: Sequence[dict]) -> str:
     crops = sum(s["samples"] / (s["rounds"] + 1 if s["carry"] else 1) for s in stages)
     return (
         'A sample counts each time it is learned from: where rounds are "learned from too" it '
-        f"stays one step longer than there are rounds, so that about {round(crops, -3):,.0f} different crops were "
-        "drawn in all."
+        f"stays one step longer than there are rounds, so that about {round(crops, -3):,.0f} "
+        "different crops were drawn in all."
     )
 
 

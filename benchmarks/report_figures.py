@@ -27,7 +27,7 @@ FIGURES = Path(__file__).resolve().parent.parent / "docs" / "figures"
 SHOWN = (1, 3, 5)  # clicks
 NAMES = {
     "shipped": "shipped weights",
-    "first": "synthetic scenes only",
+    "first": "drawn scenes alone",
     "opencv_grabcut": "OpenCV grabCut",
     "disk_best": "disk, best radius",
     "disk": "disk, 1/6 of the side",

@@ -397,3 +397,13 @@ def test_a_copy_with_one_broken_real_photograph_still_runs(shared, tmp_path):
     assert samples[0].mask.any()
     with pytest.raises(InputError, match=r"060\.jpg is cut off"):
         samples[1]
+
+
+def test_held_out_photographs_are_in_no_training_set(shared):
+    root = shared / "datasets"
+    held_out = open_scenes("coco_mval", root / "COCO_MVal", "val").names
+    assert len(open_dataset("coco_mval", root / "COCO_MVal", "val")) == 80, "objects"
+    trained = open_scenes("coco_mval", root / "COCO_MVal", "train").names
+    trained = [*trained, *open_scenes("coco_mini", root / "coco_mini").names]
+    ids = [{int(name) for name in names} for names in (held_out, trained)]
+    assert ids[0] and len(ids[1]) > 600 and not ids[0] & ids[1]
