@@ -1,7 +1,7 @@
 """Pretrain xtiny as a masked autoencoder on the photographs of the shipped weights' data.
 
     python benchmarks/masked_pretraining.py --root DATASETS --out ENCODER.pth [--steps 1500]
-    simpleclick-lite train … --weights ENCODER.pth …
+    simpleclick-lite train … --weights ENCODER.pth --model-size 128 …
     python benchmarks/weights_experiments.py "NAME=RUN"
 
 The paper's backbones start from MAE on ImageNet. Here there are a few thousand photographs, the
