@@ -14,6 +14,7 @@ differs in `--weight 0` alone.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -26,12 +27,19 @@ from hierarchical import Hierarchical
 from torch import Tensor
 
 from simpleclick_lite.data.sampling import Batch
+from simpleclick_lite.files import write_json
 from simpleclick_lite.model import config_from_dict
 from simpleclick_lite.training import TrainConfig, Trainer, preset
 
 
 def load_hierarchical(folder: Path) -> Hierarchical:
-    """What hierarchical.py has trained, in evaluation mode and frozen."""
+    """What hierarchical.py has trained, in evaluation mode and frozen.
+
+    Raises:
+        SystemExit: the folder holds no finished run.
+    """
+    if not (folder / "model.safetensors").exists():
+        raise SystemExit(f"error: {folder} holds no finished run of hierarchical.py")
     shape = json.loads((folder / "config.json").read_text(encoding="utf-8"))["config"]
     model = Hierarchical(config_from_dict(shape))
     model.load_state_dict(safetensors.torch.load_file(folder / "model.safetensors"))
@@ -52,7 +60,7 @@ class TaughtTrainer(Trainer):
         self.teacher, self.weight = teacher.to(self.device), weight
 
     def second_loss(self, batch: Batch, logits: Tensor) -> Tensor | None:
-        """Cross entropy with the teacher's answer, over the pixels that count."""
+        """Cross entropy of logits (B, 1, H, W) with the teacher's answer, per counted pixel."""
         if not self.weight:
             return None
         with torch.no_grad(), self.autocast():
@@ -60,7 +68,8 @@ class TaughtTrainer(Trainer):
         wanted = torch.sigmoid(told.float())
         loss = F.binary_cross_entropy_with_logits(logits.float(), wanted, reduction="none")
         counted = batch.target != -1
-        return self.weight * (loss * counted).sum() / counted.sum().clamp(min=1)
+        mean = (loss * counted).sum((1, 2, 3)) / counted.sum((1, 2, 3)).clamp(min=1)
+        return self.weight * mean.mean()
 
 
 def main() -> None:
@@ -88,7 +97,14 @@ def main() -> None:
         checkpoint_every=100,
         validate_every=0,
     )
-    TaughtTrainer(config, load_hierarchical(args.teacher), args.weight).run()
+    teacher = load_hierarchical(args.teacher)
+    digest = hashlib.sha256((args.teacher / "model.safetensors").read_bytes()).hexdigest()
+    lesson = {"weight": args.weight, "teacher_sha256": digest}
+    note = Path(args.out) / "lesson.json"  # a run's own settings do not know of it
+    if note.exists() and json.loads(note.read_text(encoding="utf-8")) != lesson:
+        raise SystemExit(f"error: {args.out} is a run with another lesson; give another --out")
+    write_json(note, lesson)
+    TaughtTrainer(config, teacher, args.weight).run()
 
 
 if __name__ == "__main__":

@@ -1,12 +1,12 @@
 """Pretrain xtiny as a masked autoencoder on the photographs of the shipped weights' data.
 
-    python benchmarks/masked_pretraining.py --root DATASETS --out ENCODER.pth [--steps 1500]
+    python benchmarks/masked_pretraining.py --root DATASETS --out ENCODER.pth [--steps 1200]
     simpleclick-lite train … --weights ENCODER.pth --model-size 128 …
     python benchmarks/weights_experiments.py "NAME=RUN"
 
 The paper's backbones start from MAE on ImageNet. Here there are a few thousand photographs, the
 same ones that the click training sees (no held-out ones, no masks). 128 crops of 128 pixels a step:
-of 64 patches 16 stay visible, so that a crop costs a quarter of one in click training.
+of 64 patches 16 stay visible, so that the encoder sees a quarter of the tokens.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ CROP = 20  # key of the randomness of crops
 
 
 def photographs(root: str) -> list[np.ndarray]:
-    """All photographs of the click training, their shorter side KEPT pixels, each once."""
-    found, seen = [], set()
+    """All photographs of the click training, (H, W, 3) uint8, their shorter side KEPT pixels."""
+    found = []
     for source in parse_mixture(preset("shipped_3").data, root):
         if source.name == "synthetic":
             continue
@@ -50,23 +50,25 @@ def photographs(root: str) -> list[np.ndarray]:
                 tqdm.write(str(error))
                 continue
             scale = KEPT / min(image.shape[:2])
-            size = [max(SIDE, round(side * scale)) for side in image.shape[1::-1]]
-            image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-            if image.tobytes() not in seen:
-                seen.add(image.tobytes())
-                found.append(image)
+            size = [round(side * scale) for side in image.shape[1::-1]]
+            found.append(cv2.resize(image, size, interpolation=cv2.INTER_AREA))
     return found
 
 
 def random_crop(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """(SIDE, SIDE, 3) uint8: a random box of LEAST to all of the area, up to 4:3 either way."""
-    height, width = image.shape[:2]
+    """(SIDE, SIDE, 3) uint8: what `random_box` chose of an image (H, W, 3)."""
+    x, y, w, h = random_box(*image.shape[:2], rng)
+    return cv2.resize(image[y : y + h, x : x + w], (SIDE, SIDE), interpolation=cv2.INTER_LINEAR)
+
+
+def random_box(height: int, width: int, rng: np.random.Generator) -> tuple[int, int, int, int]:
+    """x, y, width, height in pixels of LEAST to all of the area, up to 4:3 either way; what
+    reaches beyond the photograph is cut off."""
     area = rng.uniform(LEAST, 1) * height * width
     ratio = math.exp(rng.uniform(-1, 1) * math.log(4 / 3))
     w = min(width, round(math.sqrt(area * ratio)))
     h = min(height, round(math.sqrt(area / ratio)))
-    x, y = rng.integers(width - w + 1), rng.integers(height - h + 1)
-    return cv2.resize(image[y : y + h, x : x + w], (SIDE, SIDE), interpolation=cv2.INTER_LINEAR)
+    return int(rng.integers(width - w + 1)), int(rng.integers(height - h + 1)), w, h
 
 
 def main() -> None:
@@ -74,7 +76,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--root", required=True, help="folder of the data sets")
     parser.add_argument("--out", required=True, help="the encoder, a .pth file")
-    parser.add_argument("--steps", type=int, default=1500)
+    parser.add_argument("--steps", type=int, default=1200)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     torch.set_num_threads(1)

@@ -8,6 +8,7 @@ needed.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -146,18 +147,17 @@ def pretrain(
     seed: int = 0,
     progress: bool = False,
 ) -> list[float]:
-    """Train a masked autoencoder on images in memory.
+    """Train a masked autoencoder.
 
     Args:
         mae: trained in place.
         images: (N, 3, H, W) in [0, 1], or a function from a step's number to its images
-            (batch_size, 3, H, W), where they do not all fit into memory or are cropped anew.
+            (B, 3, H, W), where they do not all fit into memory or are cropped anew.
         steps: optimizer steps of AdamW, with a warm-up of a tenth and a cosine to zero.
-        batch_size: images a step, drawn with replacement, mirrored at random; a function gives as
-            many as it likes.
+        batch_size: images a step, drawn with replacement; not read where a function gives them.
         rate: highest learning rate.
         ratio: share of the patches that is hidden.
-        seed: of images, mirroring and hidden patches.
+        seed: of mirroring and hidden patches, and of which images of a tensor come when.
         progress: show a progress bar.
 
     Returns:
@@ -206,5 +206,7 @@ def save_encoder(mae: MaskedAutoencoder, path: str | Path) -> None:
     positions = mae.backbone.pos_embed.detach()
     # MAE has a class token in front
     state["pos_embed"] = torch.cat([torch.zeros_like(positions[:, :1]), positions], 1)
+    buffer = io.BytesIO()  # torch.save hides what a full disk says
+    torch.save({"model": state}, buffer)
     with atomic_path(path) as temporary:
-        torch.save({"model": state}, temporary)
+        temporary.write_bytes(buffer.getvalue())

@@ -285,7 +285,8 @@ class Trainer:
             logits: (B, 1, H, W) with gradients.
 
         Returns:
-            a scalar, already weighted; None where there is no teacher.
+            a scalar, already weighted; None where there is no teacher. A mean over samples, so that
+            parts and processes average to the whole batch's.
         """
         if self.distillation is None:
             return None

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import asdict
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from accelerate import Accelerator
 from torch import nn
 from torch.optim import Optimizer
 
@@ -22,11 +21,14 @@ from .training_config import TrainConfig
 from .training_rounds import CarriedRounds, FreshRounds
 from .training_state import RunFolder
 
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
 # a run that is resumed with other values of these is no longer the one that was begun
 SAME = ("data", "seed", "batch_size", "image_size", "rounds", "carry", "precision")
 
 
-class Training(Protocol):
+class Resumable(Protocol):
     """What of a `Trainer` goes into a checkpoint, and out of it again."""
 
     config: TrainConfig
@@ -39,12 +41,15 @@ class Training(Protocol):
     folder: RunFolder
 
 
-def checkpoint_of(trainer: Training, done: int) -> dict[str, Any]:
+def checkpoint_of(trainer: Resumable, done: int) -> dict[str, Any]:
     """Everything that the next steps depend on.
 
     Args:
         trainer: between two steps; with several processes all of them must call this.
         done: finished steps.
+
+    Returns:
+        what `restore` reads, on the CPU.
     """
     scaler = trainer.accelerator.scaler
     return {
@@ -59,7 +64,7 @@ def checkpoint_of(trainer: Training, done: int) -> dict[str, Any]:
     }
 
 
-def restore(trainer: Training, state: dict[str, Any]) -> None:
+def restore(trainer: Resumable, state: dict[str, Any]) -> None:
     """Put a checkpoint into a trainer that has just been built.
 
     Args:
@@ -67,14 +72,15 @@ def restore(trainer: Training, state: dict[str, Any]) -> None:
         state: from `checkpoint_of`.
 
     Raises:
-        InputError: the checkpoint is of another network.
+        InputError: the checkpoint is of another network, or its samples in flight of another
+            batch size or number of clicks.
     """
     now = asdict(trainer.config)
     different = [name for name in SAME if state["config"].get(name) != now[name]]
     if different:
         warnings.warn(
             f"resuming with another {', '.join(different)}: not the run it would have been",
-            stacklevel=4,
+            stacklevel=4,  # who called run(): restore, resume, run, that line
         )
     try:
         load_full_state(trainer.model, trainer.optimizer, state["model"], state["optimizer"])

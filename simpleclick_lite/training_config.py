@@ -19,7 +19,7 @@ class TrainConfig:
     pyramid: str = "simple"  # simple | single_scale | parallel | partial
     pyramid_channels: tuple[int, ...] = ()  # of the four maps; empty: the model's own
     weights: str | None = None  # start from: a folder, a .pth, a timm MAE name, or "shipped"
-    model_size: int | None = None  # image side the positions are stored for; None: image_size
+    model_size: int | None = None  # side of the positions; None: the weights' or image_size
     dropout: float = 0.1  # in the head
     fusion_block: int | None = None  # blocks that see the image alone; None: as the weights, or 0
     image_branches: int | None = None  # branches of the pyramid without clicks; None: likewise

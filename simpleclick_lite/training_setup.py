@@ -35,6 +35,8 @@ def make_model(config: TrainConfig) -> SimpleClick:
         with warnings.catch_warnings():  # fresh parts are what a start from MAE is about
             warnings.filterwarnings("ignore", message=".*click embedding, pyramid and head are fr")
             loaded = load_model(path, image_size=config.model_size)
+            if loaded.backbone_only and not config.model_size:  # else it would be at 448
+                loaded = load_model(path, image_size=config.image_size)
         if not loaded.backbone_only:
             return move_clicks(loaded, config.seed, **entry) if entry else loaded
         shape = loaded.config

@@ -50,5 +50,5 @@ def train_stages(stages: Sequence[TrainConfig], out: str | Path) -> TrainResult:
 
 
 def _done(config: TrainConfig, out: Path) -> bool:
-    """Whether a stage is to be passed over: it ended, and the recipe goes on."""
+    """Whether a stage has ended and the recipe is resumed."""
     return config.resume and (out / config.preset / "model.safetensors").exists()

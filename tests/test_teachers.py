@@ -15,9 +15,10 @@ from torch import nn
 from simpleclick_lite.checkpoint import load_model, save_model
 from simpleclick_lite.data.sampling import Batch
 from simpleclick_lite.mae import MaskedAutoencoder, pretrain, save_encoder
-from simpleclick_lite.model import PRESETS, SimpleClick, build_model
+from simpleclick_lite.model import PRESETS, SimpleClick
 from simpleclick_lite.training import train
 from simpleclick_lite.training_presets import preset
+from simpleclick_lite.training_setup import make_model
 
 ROOT = Path(__file__).parents[1]
 SIDE = 64
@@ -123,24 +124,41 @@ def _taught(script, out: Path, teacher: nn.Module, weight: float):
     return script("mask_teacher").TaughtTrainer(config, teacher, weight)
 
 
-def test_the_masks_lesson_is_the_cross_entropy_over_counted_pixels(script, tmp_path: Path):
+def test_the_masks_lesson_is_each_samples_cross_entropy_over_counted_pixels(script, tmp_path: Path):
     teacher = Answer(1.0)
     trainer = _taught(script, tmp_path / "run", teacher, 0.5)
-    points, labels = _clicks(1)
-    target = torch.zeros(1, 1, 2, 2, dtype=torch.int8)
-    target[..., 0, 0] = -1
+    points, labels = _clicks(2)
+    target = torch.zeros(2, 1, 2, 2, dtype=torch.int8)
+    target[0, 0, 0] = -1  # one sample counts half as many pixels and as much as the other
     batch = Batch(
-        torch.rand(1, 3, 2, 2), target, points, labels, [0], [""], torch.zeros(1, 1, 2, 2)
+        torch.rand(2, 3, 2, 2), target, points, labels, [0, 1], ["", ""], torch.rand(2, 1, 2, 2)
     )
-    logits = torch.tensor([[[[50.0, 0.0], [2.0, -1.0]]]])
-    p = torch.sigmoid(torch.tensor(1.0))
-    told = [
-        -(p * torch.log(q) + (1 - p) * torch.log(1 - q))
-        for q in torch.sigmoid(logits)[0, 0].flatten()[1:]
-    ]
-    found = trainer.second_loss(batch, logits)
-    torch.testing.assert_close(found, 0.5 * torch.stack(told).mean())
-    assert teacher.asked[0][1] is points, "it sees the student's clicks"
+    logits = torch.tensor([[[[50.0, 9.0], [2.0, -1.0]]], [[[0.0, 1.0], [-2.0, 3.0]]]])
+    p, q = torch.sigmoid(torch.tensor(1.0)), torch.sigmoid(logits)[:, 0]
+    told = -(p * torch.log(q) + (1 - p) * torch.log(1 - q))
+    expected = 0.5 * (told[0, 1].mean() + told[1].mean()) / 2
+    torch.testing.assert_close(trainer.second_loss(batch, logits), expected)
+    seen = (batch.image, batch.points, batch.labels, batch.previous)
+    assert all(a is b for a, b in zip(teacher.asked[0], seen, strict=True)), "what the student sees"
+
+
+def test_the_masks_lesson_is_added_to_the_annotated_masks(script, tmp_path: Path, monkeypatch):
+    totals = []
+    for name, weight in (("silent", 0.0), ("taught", 1.0)):
+        trainer = _taught(script, tmp_path / name, Answer(2.0), weight)
+        lessons = []
+        second = trainer.second_loss
+
+        def kept(batch, logits, second=second, lessons=lessons):
+            lessons.append(second(batch, logits))
+            return lessons[-1]
+
+        monkeypatch.setattr(trainer, "second_loss", kept)
+        monkeypatch.setattr(trainer.watch, "see", lambda _, total, __: totals.append(total.item()))
+        trainer.rounds.begin(0, 2)
+        trainer.step(0)
+    assert totals[1] == pytest.approx(totals[0] + lessons[0].item(), rel=1e-5)
+    assert lessons[0].item() > 0
 
 
 def test_a_masks_lesson_changes_what_is_learned_and_weight_zero_does_not(script, tmp_path: Path):
@@ -161,29 +179,54 @@ def test_a_masks_lesson_changes_what_is_learned_and_weight_zero_does_not(script,
 
 def test_crops_for_pretraining_lie_inside_the_photograph_and_follow_the_seed(script):
     module = script("masked_pretraining")
-    x, y = np.meshgrid(np.arange(300), np.arange(200))
-    image = np.stack([x % 256, y, np.full_like(x, 9)], -1).astype(np.uint8)
-    crops = [module.random_crop(image, np.random.default_rng(i)) for i in range(30)]
-    assert all(c.shape == (module.SIDE, module.SIDE, 3) and (c[..., 2] == 9).all() for c in crops)
-    assert len({c.tobytes() for c in crops}) == 30
-    assert np.array_equal(crops[3], module.random_crop(image, np.random.default_rng(3)))
+    height, width = 200, 300
+    boxes = [module.random_box(height, width, np.random.default_rng(i)) for i in range(300)]
+    for x, y, w, h in boxes:
+        assert 0 <= x <= width - w and 0 <= y <= height - h
+        assert w * h > 0.95 * module.LEAST * height * width, "before the cut, up to rounding"
+        assert w / h < 1.4 and h / w < 1.4
+    assert max(x + w for x, _, w, _ in boxes) == width and min(x for x, *_ in boxes) == 0
+    image = np.random.default_rng(0).integers(0, 256, (height, width, 3)).astype(np.uint8)
+    crops = [module.random_crop(image, np.random.default_rng(i % 2)) for i in range(3)]
+    assert crops[0].shape == (module.SIDE, module.SIDE, 3)
+    assert np.array_equal(crops[0], crops[2]) and not np.array_equal(crops[0], crops[1])
 
 
-def test_pretraining_takes_fresh_crops_from_a_function(tmp_path: Path):
-    asked = []
+def _autoencoder(seed: int = 0) -> tuple[SimpleClick, MaskedAutoencoder]:
+    torch.manual_seed(seed)
+    network = SimpleClick(replace(PRESETS["micro"], image_size=SIDE))
+    return network, MaskedAutoencoder(network.embedding.image, network.backbone)
 
+
+def test_pretraining_learns_from_the_crops_that_a_function_gives():
     def crops(step: int) -> torch.Tensor:
         asked.append(step)
         return torch.rand(3, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(step))
 
-    torch.manual_seed(0)
-    network = SimpleClick(replace(PRESETS["micro"], image_size=SIDE))
-    mae = MaskedAutoencoder(network.embedding.image, network.backbone)
-    assert len(pretrain(mae, crops, steps=4)) == 4 and asked == [0, 1, 2, 3]
+    found = {}
+    for name, give in {"noise": crops, "gray": lambda step: 0 * crops(step) + step / 8}.items():
+        asked: list[int] = []
+        network, mae = _autoencoder()
+        before = network.backbone.blocks[0].mlp.fc1.weight.detach().clone()
+        found[name] = pretrain(mae, give, steps=4)
+        assert asked == [0, 1, 2, 3]
+        assert not torch.equal(network.backbone.blocks[0].mlp.fc1.weight, before), "it learned"
+    assert found["noise"][0] != pytest.approx(found["gray"][0], rel=1e-3), "it saw what was given"
+
+
+def test_a_saved_encoder_starts_a_training_at_the_crops_size(tmp_path: Path):
+    network, mae = _autoencoder()
+    with torch.no_grad():
+        for weight in mae.parameters():
+            weight += 0.01 * torch.randn_like(weight)
     save_encoder(mae, tmp_path / "encoder.pth")
-    with pytest.warns(UserWarning, match="fresh and must be trained"):
-        loaded = load_model(tmp_path / "encoder.pth", image_size=SIDE)
-    for name, value in network.backbone.state_dict().items():
-        assert torch.equal(loaded.backbone.state_dict()[name], value), name
-    fresh = build_model("micro", SIDE).embedding.clicks.proj.weight
-    assert loaded.embedding.clicks.proj.weight.shape == fresh.shape
+    start = preset("scratch", image_size=SIDE, weights=str(tmp_path / "encoder.pth"))
+    model = make_model(start)
+    assert model.config.image_size == SIDE, "positions are not resampled in vain"
+    for ours, theirs in (
+        (model.backbone, network.backbone),
+        (model.embedding.image, network.embedding.image),
+    ):
+        for name, value in theirs.state_dict().items():
+            assert torch.equal(ours.state_dict()[name], value), name
+    assert make_model(replace(start, model_size=96)).config.image_size == 96
