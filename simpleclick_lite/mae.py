@@ -166,7 +166,10 @@ def pretrain(
     generator = torch.Generator().manual_seed(seed)
     optimizer = torch.optim.AdamW(mae.parameters(), lr=rate, weight_decay=0.05, betas=(0.9, 0.95))
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, rate, total_steps=steps, pct_start=0.1
+        optimizer,
+        rate,
+        total_steps=steps,
+        pct_start=0.1 + 1e-9,  # a warm-up of one step exactly would be a division by zero
     )
     losses = []
     bar = tqdm(range(steps), unit="step", disable=not progress)

@@ -112,7 +112,10 @@ def toy_train(
     weights = [weight for weight in model.parameters() if weight.requires_grad]
     optimizer = torch.optim.AdamW(weights, lr=rate, weight_decay=0.02)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, rate, total_steps=steps, pct_start=0.1
+        optimizer,
+        rate,
+        total_steps=steps,
+        pct_start=0.1 + 1e-9,  # a warm-up of one step exactly would be a division by zero
     )
     losses = []
     model.train()

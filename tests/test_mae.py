@@ -82,3 +82,8 @@ def test_pretraining_lowers_the_loss_moves_the_backbone_and_is_repeatable(mae):
     first = pretrain(mae, images / 2, steps=3, batch_size=8)
     mae.load_state_dict(before)
     assert pretrain(mae, images / 2, steps=3, batch_size=8) == pytest.approx(first)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 10])
+def test_few_steps_are_steps_too(mae, steps):
+    assert len(pretrain(mae, torch.rand(2, 3, 64, 64), steps=steps, batch_size=2)) == steps

@@ -41,6 +41,11 @@ def test_a_frozen_part_stays_as_it_was():
     assert torch.equal(model.embedding.image.proj.weight, before)
 
 
+@pytest.mark.parametrize("steps", [1, 10])
+def test_few_steps_are_steps_too(steps):
+    assert len(toy_train(toy_model(), toy_data(2), steps=steps, batch_size=1)) == steps
+
+
 def test_one_picture_is_learned_by_heart():
     data = toy_data(6)
     one = ToyData(data.images[:1], data.masks[:1])
