@@ -10,7 +10,10 @@ import pytest
 import torch
 from torchvision import tv_tensors
 
-from simpleclick_lite.data import augmentation as aug
+from simpleclick_lite.data import colors, geometry
+from simpleclick_lite.data.augmentation import pipeline
+from simpleclick_lite.data.warp import move_box
+from simpleclick_lite.data.wear import Blur, Jpeg, worn
 from simpleclick_lite.errors import InputError
 
 
@@ -36,7 +39,7 @@ def _fixed(kind: type, **values):
 
 def test_a_horizontal_flip_is_exact():
     sample = _sample()
-    made = _fixed(aug.HorizontalFlip)(sample)
+    made = _fixed(geometry.HorizontalFlip)(sample)
     for key in ("image", "layers"):
         np.testing.assert_array_equal(_array(made[key]), _array(sample[key])[:, ::-1])
 
@@ -50,7 +53,9 @@ def test_any_flip_makes_all_three_flips_and_nothing_else():
     }
     seen = set()
     for seed in range(30):
-        made = _array(_fixed(aug.AnyFlip)({**sample, "rng": np.random.default_rng(seed)})["image"])
+        made = _array(
+            _fixed(geometry.AnyFlip)({**sample, "rng": np.random.default_rng(seed)})["image"]
+        )
         seen |= {name for name, wanted in flips.items() if np.array_equal(made, wanted)}
         assert any(np.array_equal(made, wanted) for wanted in flips.values())
     assert seen == set(flips)
@@ -60,7 +65,7 @@ def test_quarter_turns_are_exact_and_swap_the_sides():
     sample = _sample()
     seen = set()
     for seed in range(40):
-        made = _fixed(aug.QuarterTurns)({**sample, "rng": np.random.default_rng(seed)})
+        made = _fixed(geometry.QuarterTurns)({**sample, "rng": np.random.default_rng(seed)})
         turned = [np.rot90(_array(sample["layers"]), k) for k in range(4)]
         found = [k for k in range(4) if np.array_equal(_array(made["layers"]), turned[k])]
         assert len(found) == 1
@@ -70,13 +75,13 @@ def test_quarter_turns_are_exact_and_swap_the_sides():
 
 def test_a_scale_is_opencvs_resize():
     sample = _sample()
-    made = aug.UniformScale(1.3, 1.3)(sample)
+    made = geometry.UniformScale(1.3, 1.3)(sample)
     wanted = cv2.resize(_array(sample["image"]), (117, 78), interpolation=cv2.INTER_LINEAR)
     np.testing.assert_array_equal(_array(made["image"]), wanted)
 
 
 def test_padding_keeps_the_sample_in_the_middle_and_fills_zeros():
-    made = aug.PadIfNeeded(100)(_sample())
+    made = geometry.PadIfNeeded(100)(_sample())
     image = _array(made["image"])
     assert image.shape == (100, 100, 3)
     np.testing.assert_array_equal(image[20:80, 5:95], _array(_sample()["image"]))
@@ -85,14 +90,14 @@ def test_padding_keeps_the_sample_in_the_middle_and_fills_zeros():
 
 def test_a_crop_is_a_window_of_the_sample():
     sample = _sample()
-    made = _array(aug.RandomCrop(40)(sample)["image"])
+    made = _array(geometry.RandomCrop(40)(sample)["image"])
     image = _array(sample["image"])
     windows = [image[y : y + 40, x : x + 40] for y in range(21) for x in range(51)]
     assert any(np.array_equal(made, window) for window in windows)
 
 
 def test_shift_and_rotation_stay_within_their_limits():
-    transform = _fixed(aug.ShiftRotate)
+    transform = _fixed(geometry.ShiftRotate)
     for seed in range(200):
         matrix, size = transform.place(np.random.default_rng(seed), (60, 90), None)
         assert size == (60, 90)
@@ -117,9 +122,9 @@ def test_masks_move_with_the_image(name):
             "rng": np.random.default_rng(seed),
         }
         made = (
-            aug.Geometry(*aug.pipeline(name, 128).transforms[0].steps)(sample)
+            geometry.Geometry(*pipeline(name, 128).transforms[0].steps)(sample)
             if (name != "none")
-            else aug.pipeline(name, 128)(sample)
+            else pipeline(name, 128)(sample)
         )
         image, mask = _array(made["image"])[..., 0] > 127, _array(made["layers"])[..., 0] > 0
         assert image.shape == mask.shape == (128, 128)
@@ -131,9 +136,14 @@ def test_masks_move_with_the_image(name):
 
 
 def test_a_chain_is_the_product_of_its_steps():
-    steps = [aug.AnyFlip(1.0), aug.QuarterTurns(1.0), aug.PadIfNeeded(120), aug.RandomCrop(50)]
+    steps = [
+        geometry.AnyFlip(1.0),
+        geometry.QuarterTurns(1.0),
+        geometry.PadIfNeeded(120),
+        geometry.RandomCrop(50),
+    ]
     for seed in range(10):
-        at_once = aug.Geometry(*steps)({**_sample(), "rng": np.random.default_rng(seed)})
+        at_once = geometry.Geometry(*steps)({**_sample(), "rng": np.random.default_rng(seed)})
         one_by_one = {**_sample(), "rng": np.random.default_rng(seed)}
         for step in steps:
             one_by_one = step(one_by_one)
@@ -145,8 +155,8 @@ def test_the_wanted_object_stays_inside_a_zooming_crop():
     for seed in range(100):
         rng = np.random.default_rng(seed)
         box = np.array([100, 40, 160, 130.0])
-        matrix, size = aug.ZoomCrop(112, whole=0.0).place(rng, (300, 400), box)
-        x0, y0, x1, y1 = aug.move_box(box, matrix)
+        matrix, size = geometry.ZoomCrop(112, whole=0.0).place(rng, (300, 400), box)
+        x0, y0, x1, y1 = move_box(box, matrix)
         assert size == (112, 112)
         assert x0 >= -2 and y0 >= -2 and x1 <= 114 and y1 <= 114
 
@@ -156,7 +166,7 @@ def test_the_published_settings_are_those_of_the_fixture(golden):
     for key, recipe in published["configurations"].items():
         if "448" not in key:
             continue
-        geometry, colors = aug.pipeline("sbd" if "sbd" in key else "cocolvis", 448).transforms
+        geometry, colors = pipeline("sbd" if "sbd" in key else "cocolvis", 448).transforms
         ours = {type(step).__name__: step for step in (*geometry.steps, *colors.steps)}
         names = {
             "UniformRandomResize": "UniformScale",
@@ -187,37 +197,37 @@ def test_the_published_settings_are_those_of_the_fixture(golden):
 
 def test_scales_flips_and_turns_are_drawn_as_published():
     rng = np.random.default_rng(0)
-    scale = aug.UniformScale(0.75, 1.25)
+    scale = geometry.UniformScale(0.75, 1.25)
     scales = [scale.place(rng, (1000, 1000), None)[1][0] / 1000 for _ in range(2000)]
     assert 0.75 <= min(scales) < 0.76 and 1.24 < max(scales) <= 1.25
     assert abs(np.mean(scales) - 1) < 0.01
-    flips = [aug.AnyFlip().place(rng, (9, 9), None)[0] for _ in range(4000)]
+    flips = [geometry.AnyFlip().place(rng, (9, 9), None)[0] for _ in range(4000)]
     kinds = [(m[0, 0], m[1, 1]) for m in flips]
     assert abs(kinds.count((1, 1)) / 4000 - 1 / 2) < 0.03
     for kind in ((1, -1), (-1, 1), (-1, -1)):
         assert abs(kinds.count(kind) / 4000 - 1 / 6) < 0.025
-    turned = [aug.QuarterTurns().place(rng, (9, 9), None)[0][0, 0] != 1 for _ in range(4000)]
+    turned = [geometry.QuarterTurns().place(rng, (9, 9), None)[0][0, 0] != 1 for _ in range(4000)]
     assert abs(np.mean(turned) - 0.5 * 3 / 4) < 0.03
 
 
 def test_colors_are_changed_as_published():
     rng = np.random.default_rng(0)
-    lines = np.array([aug.BrightnessContrast().line(rng) for _ in range(4000)])
+    lines = np.array([colors.BrightnessContrast().line(rng) for _ in range(4000)])
     moved = 100 * lines[:, 0] + lines[:, 1]
     assert abs(np.mean(moved == 100) - 0.25) < 0.03
     assert 85 - 63.75 <= moved.min() < 30 and 190 < moved.max() <= 140 + 63.75
-    shifted = np.array([np.zeros(3) + aug.RGBShift().line(rng)[1] for _ in range(4000)])
+    shifted = np.array([np.zeros(3) + colors.RGBShift().line(rng)[1] for _ in range(4000)])
     assert abs(np.mean(shifted[:, 0] == 0) - 0.25) < 0.03
     assert np.abs(shifted).max() <= 10 and np.corrcoef(shifted[shifted[:, 0] != 0].T)[0, 1] < 0.1
 
 
 def test_colors_at_once_are_the_limited_steps_one_after_the_other():
-    steps = aug.BrightnessContrast((-0.5, 0.5), p=1.0), aug.RGBShift(60, p=1.0)
+    steps = colors.BrightnessContrast((-0.5, 0.5), p=1.0), colors.RGBShift(60, p=1.0)
     ramp = np.arange(256, dtype=np.uint8)[None, :, None].repeat(3, 2)
     image = tv_tensors.Image(torch.from_numpy(ramp).permute(2, 0, 1))
     cut = 0
     for seed in range(100):
-        made = aug.Colors(*steps)({"image": image, "rng": np.random.default_rng(seed)})["image"]
+        made = colors.Colors(*steps)({"image": image, "rng": np.random.default_rng(seed)})["image"]
         rng, expected = np.random.default_rng(seed), ramp.astype(float)
         for step in steps:
             factor, offset = step.line(rng)
@@ -229,16 +239,16 @@ def test_colors_at_once_are_the_limited_steps_one_after_the_other():
 
 
 def test_the_same_generator_gives_the_same_sample_whatever_ran_before():
-    first = aug.pipeline("sbd", 64)({**_sample(), "rng": np.random.default_rng(5)})
+    first = pipeline("sbd", 64)({**_sample(), "rng": np.random.default_rng(5)})
     torch.rand(3), np.random.default_rng().random()
-    second = aug.pipeline("sbd", 64)({**_sample(), "rng": np.random.default_rng(5)})
+    second = pipeline("sbd", 64)({**_sample(), "rng": np.random.default_rng(5)})
     assert torch.equal(first["image"], second["image"])
     assert torch.equal(first["layers"], second["layers"])
 
 
 def test_an_unknown_recipe_is_refused():
     with pytest.raises(InputError, match="augmentation 'strong'"):
-        aug.pipeline("strong", 64)
+        pipeline("strong", 64)
 
 
 def _photograph(side: int = 64) -> dict:
@@ -255,36 +265,36 @@ def _photograph(side: int = 64) -> dict:
 
 def test_blur_takes_the_fine_detail_and_leaves_the_masks():
     sample = _sample(64, 64)
-    made = aug.Blur(1.0)(sample)
+    made = Blur(1.0)(sample)
     before, after = _array(sample["image"]).astype(float), _array(made["image"]).astype(float)
     steps = [np.abs(np.diff(x, axis=1)).mean() for x in (before, after)]
     assert steps[1] < 0.8 * steps[0]
     assert abs(after.mean() - before.mean()) < 2
     assert torch.equal(made["layers"], sample["layers"])
-    assert torch.equal(aug.Blur(0.0)(_sample(64, 64))["image"], sample["image"])
+    assert torch.equal(Blur(0.0)(_sample(64, 64))["image"], sample["image"])
 
 
 def test_jpeg_is_that_of_the_file_format_with_red_and_blue_in_their_places():
     red = np.zeros((32, 32, 3), np.uint8)
     red[..., 0] = 200
     sample = {"image": tv_tensors.Image(torch.from_numpy(red).permute(2, 0, 1))}
-    made = aug.Jpeg(1.0)({**sample, "rng": np.random.default_rng(0)})
+    made = Jpeg(1.0)({**sample, "rng": np.random.default_rng(0)})
     np.testing.assert_allclose(_array(made["image"])[5, 5], [200, 0, 0], atol=6)
 
     def error(quality: int) -> float:
         sample = _photograph()
-        made = aug.Jpeg(1.0, (quality, quality))(sample)
+        made = Jpeg(1.0, (quality, quality))(sample)
         assert torch.equal(made["layers"], sample["layers"])
         return np.abs(_array(made["image"]).astype(int) - _array(sample["image"])).mean()
 
     assert 0 < error(95) < error(25) < 20
-    assert torch.equal(aug.Jpeg(0.0)(_photograph())["image"], _photograph()["image"])
+    assert torch.equal(Jpeg(0.0)(_photograph())["image"], _photograph()["image"])
 
 
 def test_wear_draws_nothing_where_none_is_asked_for():
     image = _array(_photograph()["image"])
     rng, other = np.random.default_rng(5), np.random.default_rng(5)
-    np.testing.assert_array_equal(aug.worn(image, 0.0, 0.0, rng), image)
+    np.testing.assert_array_equal(worn(image, 0.0, 0.0, rng), image)
     assert rng.random() == other.random()
-    soft, both = (aug.worn(image, 1.0, j, np.random.default_rng(5)) for j in (0.0, 1.0))
+    soft, both = (worn(image, 1.0, j, np.random.default_rng(5)) for j in (0.0, 1.0))
     assert (soft != image).any() and (both != soft).any() and both.shape == image.shape

@@ -23,9 +23,10 @@ from ..clicks import Click, pad_clicks
 from ..errors import InputError
 from ..simulation import start_clicks
 from . import dataset_info, open_scenes
-from .augmentation import pipeline, worn
+from .augmentation import pipeline
 from .cache import CachedScene, SceneCache
 from .copy_paste import paste
+from .wear import worn
 
 TRIES = 10  # augmentations drawn for one sample before another scene is taken
 
