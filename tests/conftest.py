@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -95,3 +97,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.section("largest differences from the published implementation")
         for line in lines:
             terminalreporter.write_line(line)
+
+
+@pytest.fixture
+def script(monkeypatch: pytest.MonkeyPatch, root: Path) -> Callable[[str], ModuleType]:
+    """Imports a script of benchmarks/ as its neighbours import it."""
+    monkeypatch.syspath_prepend(str(root / "benchmarks"))
+    return importlib.import_module

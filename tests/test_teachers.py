@@ -3,7 +3,6 @@ crops for a masked autoencoder; small stand-ins for the network trained on Image
 
 from __future__ import annotations
 
-import importlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,7 +19,6 @@ from simpleclick_lite.training import train
 from simpleclick_lite.training_presets import preset
 from simpleclick_lite.training_setup import make_model
 
-ROOT = Path(__file__).parents[1]
 SIDE = 64
 SMALL = {
     "model": "micro",
@@ -33,13 +31,6 @@ SMALL = {
     "validation_objects": 0,
     "ema": 0.0,
 }
-
-
-@pytest.fixture
-def script(monkeypatch):
-    """A script of benchmarks/, imported as its neighbours import it."""
-    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
-    return importlib.import_module
 
 
 class ImageNetStandIn(nn.Module):
