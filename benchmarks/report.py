@@ -149,9 +149,7 @@ def measure(args: argparse.Namespace, data: str, root: Path | None) -> None:
         options = ["--method", "disk", *machine, "--note", "model=disk, a sixth of the longer side"]
         evaluate("disk", data, root, options, None)
     if args.force_baselines or not already("opencv_grabcut", data, None):
-        # slow, and a comparison in clicks alone: each object stops at 90%
-        options = ["--method", "grabcut", "--stop-iou", "0.9"]
-        options += ["--note", "model=OpenCV grabCut", *machine]
+        options = ["--method", "grabcut", "--note", "model=OpenCV grabCut", *machine]
         evaluate("opencv_grabcut", data, root, options, None)
 
 

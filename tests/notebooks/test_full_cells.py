@@ -92,7 +92,7 @@ def test_notebook_12_fine_tunes_on_a_folder_of_the_readers_own(tmp_path: Path):
     ]
     names = run_cells("12", [*wanted, "tuned = load_model"], parameters)
     assert len(names["training"]) == 4 and len(names["test"]) == 2
-    assert names["config"].image_size == 320, "the recipe as it is, not the lesson's settings"
+    assert names["config"].image_size == 448, "the recipe as it is, not the lesson's settings"
     again = run_cells("12", [*wanted, "tuned = load_model"], parameters)
     for number, run in enumerate((names["run"], again["run"]), start=1):  # nothing is overwritten
         assert run == tmp_path / "outputs" / f"weights_{number}"
