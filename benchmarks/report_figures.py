@@ -50,7 +50,9 @@ def curves(results: Path) -> None:
         axes.set(title=name, xlabel="clicks", ylim=(0, 1), xticks=(1, 5, 10, 15, 20))
         axes.spines[["top", "right"]].set_visible(False)
     panels[0].set_ylabel("mean IoU")
-    panels[-1].legend(loc="lower right", frameon=False, fontsize=8)
+    lines = {line.get_label(): line for axes in panels for line in axes.get_lines()}
+    named = [lines[name] for name in NAMES.values() if name in lines]  # also of one panel alone
+    panels[-1].legend(handles=named, loc="lower right", frameon=False, fontsize=8)
     with atomic_path(FIGURES / "iou_per_click.png") as temporary:
         figure.savefig(temporary)
 
