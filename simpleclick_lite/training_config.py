@@ -32,7 +32,9 @@ class TrainConfig:
     data: str = "synthetic"  # mixture "name[=folder][:weight],…"
     root: str | None = None  # folder of the sets that name none, and that named folders are in
     image_size: int = 224  # side of the square training crops in pixels
-    augmentation: str = "zoom"  # zoom (crops as the predictor makes them) | sbd | cocolvis | none
+    # zoom: crops as the predictor makes them; zoom_fixed, zoom_plain, whole: these without scale
+    # jitter, colors, crops around objects; sbd, cocolvis: as published; none: the image resized
+    augmentation: str = "zoom"
     min_area: float = 1000  # smallest target in pixels of a crop of …
     min_area_side: int = 448  # … this side; it is scaled to the side that is trained at
     least_fill: float = 0.0  # leave out objects that fill less of their box than this
@@ -103,7 +105,15 @@ def check_config(config: TrainConfig) -> None:
         InputError: a value outside its range, or two that do not fit together.
     """
     choices = {
-        "augmentation": ("zoom", "sbd", "cocolvis", "none"),
+        "augmentation": (
+            "zoom",
+            "zoom_fixed",
+            "zoom_plain",
+            "whole",
+            "sbd",
+            "cocolvis",
+            "none",
+        ),
         "optimizer": ("adam", "adamw"),
         "schedule": ("cosine", "multistep", "constant"),
         "precision": ("no", "bf16", "fp16"),

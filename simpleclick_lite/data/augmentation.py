@@ -15,6 +15,7 @@ may hold a "box": BoundingBoxes (1, 4) of the object that the crop should show.
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 
 from torchvision.transforms import v2
 
@@ -38,27 +39,45 @@ def _published_colors() -> Colors:
     return Colors(BrightnessContrast(), RGBShift())
 
 
+def _zoom(side: int, colors: bool = True, **crops: float | bool) -> v2.Transform:
+    moves = Geometry(ZoomCrop(side, **crops), HorizontalFlip())
+    return v2.Compose([moves, _published_colors(), Gray()] if colors else [moves])
+
+
+def _sbd(side: int) -> v2.Transform:
+    moves = (UniformScale(0.75, 1.25), AnyFlip(), QuarterTurns(), ShiftRotate())
+    return v2.Compose([Geometry(*moves, PadIfNeeded(side), RandomCrop(side)), _published_colors()])
+
+
+def _cocolvis(side: int) -> v2.Transform:
+    moves = (UniformScale(0.75, 1.40), HorizontalFlip())
+    return v2.Compose([Geometry(*moves, PadIfNeeded(side), RandomCrop(side)), _published_colors()])
+
+
+RECIPES: dict[str, Callable[[int], v2.Transform]] = {
+    "zoom": _zoom,
+    "zoom_fixed": functools.partial(_zoom, jitter=False),
+    "zoom_plain": functools.partial(_zoom, colors=False),
+    "whole": functools.partial(_zoom, whole=1.0),
+    "sbd": _sbd,
+    "cocolvis": _cocolvis,
+    "none": SquareResize,
+}
+
+
 @functools.lru_cache(maxsize=32)
 def pipeline(name: str, side: int) -> v2.Transform:
     """The augmentation of a recipe.
 
     Args:
-        name: "sbd" and "cocolvis" as published; "zoom", crops as the predictor makes them; "none",
-            the whole image resized.
+        name: "zoom", crops as the predictor makes them; "zoom_fixed", these without scale jitter;
+            "zoom_plain", these without changes of color; "whole", these without crops around
+            objects; "sbd" and "cocolvis" as published; "none", the whole image resized.
         side: of the square result in pixels.
 
     Raises:
         InputError: another name.
     """
-    crop = (PadIfNeeded(side), RandomCrop(side))
-    if name == "sbd":
-        moves = (UniformScale(0.75, 1.25), AnyFlip(), QuarterTurns(), ShiftRotate(), *crop)
-        return v2.Compose([Geometry(*moves), _published_colors()])
-    if name == "cocolvis":
-        moves = (UniformScale(0.75, 1.40), HorizontalFlip(), *crop)
-        return v2.Compose([Geometry(*moves), _published_colors()])
-    if name == "zoom":
-        return v2.Compose([Geometry(ZoomCrop(side), HorizontalFlip()), _published_colors(), Gray()])
-    if name == "none":
-        return SquareResize(side)
-    raise InputError(f"augmentation {name!r} is not one of sbd, cocolvis, zoom, none")
+    if name not in RECIPES:
+        raise InputError(f"augmentation {name!r} is not one of {', '.join(RECIPES)}")
+    return RECIPES[name](side)

@@ -187,24 +187,26 @@ class ZoomCrop(Geometric):
     Args:
         side: of the square in pixels.
         whole: probability of the whole image or most of it.
+        jitter: of the scale; without it images are whole and boxes 1.8 times the object.
     """
 
-    def __init__(self, side: int, whole: float = 0.4):
+    def __init__(self, side: int, whole: float = 0.4, jitter: bool = True):
         super().__init__()
-        self.side, self.whole = side, whole
+        self.side, self.whole, self.jitter = side, whole, jitter
 
     def place(self, rng, size, box):
         """The box begins and ends at pixel borders."""
         height, width = size
         if self.probably(rng, self.whole) or box is None:
-            share = rng.uniform(0.7, 1.0) if self.probably(rng, 0.5) else 1.0
+            share = rng.uniform(0.7, 1.0) if self.jitter and self.probably(rng, 0.5) else 1.0
             w, h = share * width, share * height
             x0, y0 = rng.uniform(0, width - w), rng.uniform(0, height - h)
         else:
             left, top, right, bottom = box
-            factor = math.exp(rng.uniform(math.log(1.1), math.log(3.0)))
+            low, middle, high = math.log(1.1), math.log(1.8), math.log(3.0)
+            factor = math.exp(rng.uniform(low, high) if self.jitter else middle)
             w, h = (right - left) * factor, (bottom - top) * factor
-            least = max(self.side / 2, max(w, h) * rng.uniform(0.4, 1.0))
+            least = max(self.side / 2, max(w, h) * (rng.uniform(0.4, 1.0) if self.jitter else 0.7))
             w, h = min(max(w, least), width), min(max(h, least), height)
             # the object stays inside, anywhere
             x0 = (left + right - w) / 2 + rng.uniform(-0.5, 0.5) * abs(w - (right - left))
