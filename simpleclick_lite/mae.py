@@ -21,6 +21,7 @@ from tqdm import tqdm
 from .backbone import PlainViT
 from .embedding import normalize
 from .files import atomic_path
+from .optim import one_cycle
 
 
 def patchify(image: Tensor, patch_size: int) -> Tensor:
@@ -165,12 +166,7 @@ def pretrain(
     """
     generator = torch.Generator().manual_seed(seed)
     optimizer = torch.optim.AdamW(mae.parameters(), lr=rate, weight_decay=0.05, betas=(0.9, 0.95))
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer,
-        rate,
-        total_steps=steps,
-        pct_start=0.1 + 1e-9,  # a warm-up of one step exactly would be a division by zero
-    )
+    schedule = one_cycle(optimizer, rate, steps)
     losses = []
     bar = tqdm(range(steps), unit="step", disable=not progress)
     for step in bar:

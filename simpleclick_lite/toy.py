@@ -18,6 +18,7 @@ from .clicks import pad_clicks
 from .data.synthetic import SyntheticScenes
 from .loss import normalized_focal_loss
 from .model import ModelConfig, SimpleClick
+from .optim import one_cycle
 from .simulation import MASK_THRESHOLD, robot_click, training_clicks
 
 TOY = ModelConfig(
@@ -111,12 +112,7 @@ def toy_train(
     rng = np.random.default_rng(seed)
     weights = [weight for weight in model.parameters() if weight.requires_grad]
     optimizer = torch.optim.AdamW(weights, lr=rate, weight_decay=0.02)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer,
-        rate,
-        total_steps=steps,
-        pct_start=0.1 + 1e-9,  # a warm-up of one step exactly would be a division by zero
-    )
+    schedule = one_cycle(optimizer, rate, steps)
     losses = []
     model.train()
     for _ in range(steps):
