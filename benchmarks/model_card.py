@@ -16,13 +16,13 @@ from typing import Any
 
 import numpy as np
 import report_text
+import tried
 
 from simpleclick_lite.training_config import TrainConfig
 from simpleclick_lite.training_presets import PRESETS
 from simpleclick_lite.training_state import read_metrics
 
 FACTS = "shipped_training"
-TRIED = "weights_experiments"  # written by weights_experiments.py
 # what each set of the mixture is, where it comes from, and under which terms
 SOURCES = {
     "synthetic": "scenes drawn by this package; their textures are never cut from `photos`",
@@ -70,22 +70,36 @@ def steps_and_seconds(metrics: Sequence[dict]) -> tuple[int, float]:
     return (int(rows[-1]["step"]) if rows else 0), seconds + last
 
 
-def command(config: TrainConfig, number: int) -> str:
-    """The command that repeats a stage: what differs from the preset, folders as DATA/NAME."""
+def read_config(folder: Path) -> TrainConfig:
+    """The settings of a run, from its training.json."""
+    saved = json.loads((folder / "training.json").read_text(encoding="utf-8"))
+    known = {field.name for field in fields(TrainConfig)}
+    values = {k: tuple(v) if isinstance(v, list) else v for k, v in saved.items() if k in known}
+    return TrainConfig(**values)
+
+
+def command(config: TrainConfig, out: str, weights: str | None = None) -> str:
+    """The command that repeats a run: what differs from its preset, folders as DATA/NAME.
+
+    Args:
+        config: of the run.
+        out: what the run's folder is called.
+        weights: what the ones it began with are called; None as in the settings.
+    """
     start = PRESETS[config.preset]
     parts = ["simpleclick-lite", "train", "--preset", config.preset]
     for field in fields(TrainConfig):
         value = getattr(config, field.name)
         if field.name in ("preset", "resume", "out") or value == getattr(start, field.name):
             continue
-        if field.name == "weights" and number > 1:
-            value = f"runs/stage{number - 1}"
+        if field.name == "weights" and weights:
+            value = weights
         flag = field.name.replace("_", "-")
         if isinstance(value, bool):
             parts.append(f"--{flag}" if value else f"--no-{flag}")
         else:
             parts += [f"--{flag}", _without_paths(str(value))]
-    return shlex.join([*parts, "--out", f"runs/stage{number}"])
+    return shlex.join([*parts, "--out", out])
 
 
 def _without_paths(text: str) -> str:
@@ -95,15 +109,13 @@ def _without_paths(text: str) -> str:
 
 def stage_facts(folder: Path, number: int) -> dict[str, Any]:
     """What one run did, from its training.json and metrics.jsonl."""
-    saved = json.loads((folder / "training.json").read_text(encoding="utf-8"))
-    known = {field.name for field in fields(TrainConfig)}
-    values = {k: tuple(v) if isinstance(v, list) else v for k, v in saved.items() if k in known}
-    config = TrainConfig(**values)
+    config = read_config(folder)
+    before = f"runs/stage{number - 1}" if number > 1 else None
     metrics = read_metrics(folder)
     steps, seconds = steps_and_seconds(metrics)
     checks = [row for row in metrics if "validation" in row]
     return {
-        "command": command(config, number),
+        "command": command(config, f"runs/stage{number}", before),
         "model": config.model,
         "image_size": config.image_size,
         "steps": steps,
@@ -272,7 +284,7 @@ def _training_part(facts: dict, results: Path) -> list[str]:
         f"```bash\n{lines}\n```",
         PROCESSES,
         _gpu(results),
-        *_tried_part(results),
+        *tried.part(results),
     ]
 
 
@@ -318,42 +330,6 @@ def _gpu(results: Path) -> str:
         "tools/pack_training_data.py DATA PACKED` makes 55 MB of the data to carry there. The aim "
         f"is fewer than {GPU_AIM} clicks to 90% on GrabCut{far}."
     )
-
-
-def _tried_part(results: Path) -> list[str]:
-    """What was compared before a setting was kept, with its price."""
-    rows = report_text.read(results, TRIED).get("rows", [])
-    if not rows:
-        return []
-    lines = ["| run | samples | hours | mIoU@1 | @3 | @5 | @10 |", "| --- | " + "---: | " * 6]
-    for row in rows:
-        ious = row["miou"]
-        cells = [f"{ious[k - 1]:.3f}" if k <= len(ious) else "" for k in (1, 3, 5, 10)]
-        cells = [row["name"], f"{row['samples']:,}", f"{row['hours']:.2f}", *cells]
-        lines.append("| " + " | ".join(cells) + " |")
-    return [
-        "### What was tried",
-        "The robot's mIoU on the 80 held-out COCO_MVal objects, at the input size of the training, "
-        "without mirror averaging. Runs of one group differ in what their name says alone; two "
-        "seeds of one recipe differ by up to 0.025, so smaller differences are chance:",
-        "\n".join(line.rstrip() for line in lines),
-        *_larger_input(rows),
-    ]
-
-
-def _larger_input(rows: Sequence[dict]) -> list[str]:
-    """What the paper's input of 448 pixels gave and costs."""
-    means = {}  # of each size the last row
-    for row in rows:
-        means[row["image_size"]] = sum(row["miou"]) / len(row["miou"])
-    if not {320, 448} <= set(means):
-        return []
-    return [
-        f"Over the ten clicks the mean is {means[448]:.3f} at 448 px, the paper's input, and was "
-        f"{means[320]:.3f} at 320 px before the two stages there; two seeds differ by as much. A "
-        "click at 448 px takes about 1.7 times the processor time (measured in "
-        "notebook 12); `load_model(image_size=320)` gives the shipped weights at that size."
-    ]
 
 
 def card(results: Path) -> str:

@@ -64,7 +64,7 @@ def test_the_command_of_a_stage_names_no_folder_of_one_machine(monkeypatch):
     config = presets.preset(
         "scratch", data="synthetic:1,coco_mval=/somewhere/deep/COCO_MVal:3", weights="/else/where"
     )
-    command = card.command(config, 2)
+    command = card.command(config, "runs/stage2", "runs/stage1")
     assert "/somewhere" not in command and "/else" not in command
     assert "coco_mval=DATA/COCO_MVal:3" in command and "--weights runs/stage1" in command
 
@@ -80,7 +80,7 @@ def test_stages_that_go_on_from_the_shipped_weights_keep_the_stages_before(monke
 
 def test_an_experiment_keeps_what_a_run_reached_at_a_step(monkeypatch, tmp_path):
     experiments = load(monkeypatch, "weights_experiments")
-    saved = {"image_size": 64, "steps": 9, "batch_size": 4, "seed": 1, "validation_objects": 2}
+    saved = {"preset": "scratch", "image_size": 64, "steps": 9, "batch_size": 4, "seed": 1}
     (tmp_path / "training.json").write_text(json.dumps(saved), encoding="utf-8")
     lines = [
         {"step": 3, "seconds": 36.0},
@@ -90,11 +90,28 @@ def test_an_experiment_keeps_what_a_run_reached_at_a_step(monkeypatch, tmp_path)
     ]
     text = "".join(json.dumps(line) + "\n" for line in lines)
     (tmp_path / "metrics.jsonl").write_text(text, encoding="utf-8")
-    row = experiments.row("seed 1", tmp_path, 3)
-    assert (row["samples"], row["hours"], row["miou"]) == (12, 0.01, [0.1, 0.2])
-    assert experiments.row("seed 1", tmp_path, None)["miou"] == [0.3, 0.4]
+    row = experiments.row("quarter", "seed 1", tmp_path, 3)
+    assert (row["group"], row["samples"], row["hours"]) == ("quarter", 12, 0.01)
+    assert row["miou"] == [0.1, 0.2]
+    assert experiments.row("quarter", "seed 1", tmp_path, None)["miou"] == [0.3, 0.4]
     with pytest.raises(SystemExit, match="no validation at step 5"):
-        experiments.row("seed 1", tmp_path, 5)
+        experiments.row("quarter", "seed 1", tmp_path, 5)
+
+
+def test_the_table_of_what_was_tried_says_whether_a_change_was_better(monkeypatch, tmp_path):
+    tried = load(monkeypatch, "tried")
+    blank = {"group": "ingredients", "samples": 32, "hours": 0.1, "image_size": 128}
+
+    def section(*ious: float) -> str:
+        rows = [{**blank, "name": f"run {i}", "miou": [v] * 10} for i, v in enumerate(ious)]
+        text = json.dumps({"rows": rows})
+        (tmp_path / f"{tried.RESULT}.json").write_text(text, encoding="utf-8")
+        return "\n".join(tried.part(tmp_path))
+
+    assert tried.part(tmp_path) == []
+    assert "Each of the 2 changes gave a lower mean, by 0.100 to 0.200" in section(0.7, 0.6, 0.5)
+    assert "1 of 2 changes gave a higher mean" in section(0.7, 0.8, 0.5)
+    assert "| run 1 | 32 | 0.10 | 0.800 | 0.800 | 0.800 | 0.800 | 0.800 |" in section(0.7, 0.8)
 
 
 def test_a_run_is_compared_with_the_best_disk_on_its_own_held_out_scenes(monkeypatch, tmp_path):
