@@ -1,7 +1,7 @@
 """A hierarchical network to compare xtiny with: EfficientNet-Lite0 with a feature pyramid.
 
     python benchmarks/hierarchical.py --root DATASETS --out RUN [--steps 500]
-    python benchmarks/weights_experiments.py "NAME=RUN"
+    python benchmarks/weights_experiments.py GROUP "NAME=RUN"
 
 Before plain backbones, interactive segmentation used networks that shrink the image step by step.
 This one starts from ImageNet weights (extra `teacher`). As in SimpleClick the click map has a stem

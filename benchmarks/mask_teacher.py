@@ -2,7 +2,7 @@
 
     python benchmarks/hierarchical.py --root DATASETS --out TEACHER --steps 700
     python benchmarks/mask_teacher.py --root DATASETS --teacher TEACHER --weights STAGE5 --out RUN
-    python benchmarks/weights_experiments.py "NAME=RUN"
+    python benchmarks/weights_experiments.py GROUP "NAME=RUN"
 
 The teacher (benchmarks/hierarchical.py) sees what the student sees: crop, clicks, previous mask.
 Beside the annotated mask, which says 0 or 1, the student learns the teacher's probabilities

@@ -2,7 +2,7 @@
 
     python benchmarks/masked_pretraining.py --root DATASETS --out ENCODER.pth [--steps 1200]
     simpleclick-lite train … --weights ENCODER.pth --model-size 128 …
-    python benchmarks/weights_experiments.py "NAME=RUN"
+    python benchmarks/weights_experiments.py GROUP "NAME=RUN"
 
 The paper's backbones start from MAE on ImageNet. Here there are a few thousand photographs, the
 same ones that the click training sees (no held-out ones, no masks). 128 crops of 128 pixels a step:
