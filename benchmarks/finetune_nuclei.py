@@ -8,7 +8,7 @@ forty the robot clicks on some objects of each image, with the weights before an
 same settings. Reported is NoC@85: the mean number of clicks to 85% IoU, 20 for an object that never
 gets there. An interval is over images, drawn again with replacement (2,000 times).
 
-The shipped weights are no stranger to these images: 2% of their training samples came from all
+The shipped weights are no stranger to these images: some 3% of their training samples came from all
 sixty of them. So what is measured with them is fine-tuning on top of that; `--weights FOLDER`
 begins with weights that never saw them (`--name` tells what they are). An interrupted call goes on
 where it stopped; one result per start is kept in benchmarks/results/finetune_nuclei.json.
