@@ -22,6 +22,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
+from shipped import weights_hash
 
 import simpleclick_lite as scl
 from simpleclick_lite.data import photos
@@ -72,6 +73,7 @@ def main() -> None:
         "command": shlex.join(["python", "benchmarks/click_cpu.py", *sys.argv[1:]]),
         "photograph": "640 x 480",
         "weights": "shipped",
+        "weights_sha256": weights_hash(),
         "clicks": len(rows),
         "seed": 0,
         "threads": 1,

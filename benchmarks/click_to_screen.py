@@ -26,6 +26,7 @@ from pathlib import Path
 import nbformat
 import numpy as np
 from playwright.sync_api import sync_playwright
+from shipped import weights_hash
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests" / "browser"))
@@ -151,6 +152,7 @@ def main() -> None:
         "load_average": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
         "machine": platform.machine(),
         "weights": "shipped",
+        "weights_sha256": weights_hash(),
         "median_screen_ms": float(np.median(screen)),
         "median_model_ms": float(np.median(model)),
         "median_limit_ms": limit,

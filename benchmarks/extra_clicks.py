@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from shipped import weights_hash
 
 from simpleclick_lite import Predictor, load_model
 from simpleclick_lite.clicks import Click
@@ -125,13 +126,13 @@ def summary(rows: Sequence[dict]) -> dict:
     return {"summary": found | {"all": {"clicks": count, "harmless": round(harmless, 4)}}}
 
 
-def run(weights: str | None, objects: int = 20, extra: int = 5, **facts: object) -> None:
+def run(weights: str | None, objects: int = 20, extra: int = 5, out: Path = OUT) -> None:
     """Measure and write the result.
 
     Args:
         weights: path, or None for the shipped ones.
         objects, extra: see `measure`.
-        facts: kept with the result.
+        out: file for the result.
     """
     result = measure(Predictor(load_model(weights)), open_dataset("photos"), objects, extra)
     settings = {
@@ -141,8 +142,9 @@ def run(weights: str | None, objects: int = 20, extra: int = 5, **facts: object)
         "most_clicks": MOST_CLICKS,
         "harm": HARM,
         "seed": SEED,
+        **({"weights": weights} if weights else {"weights_sha256": weights_hash()}),
     }
-    write_json(OUT, {"settings": settings | facts} | result)
+    write_json(out, {"settings": settings} | result)
     print(result["summary"])
 
 
@@ -152,8 +154,11 @@ def main() -> None:
     parser.add_argument("--weights", help="default: the shipped weights")
     parser.add_argument("--objects", type=int, default=20)
     parser.add_argument("--extra", type=int, default=5)
+    parser.add_argument("--out", type=Path, help="default: extra_clicks.json of the results")
     args = parser.parse_args()
-    run(args.weights, args.objects, args.extra)
+    if args.weights and not args.out:
+        parser.error("the committed result is of the shipped weights; give --out FILE for others")
+    run(args.weights, args.objects, args.extra, args.out or OUT)
 
 
 if __name__ == "__main__":

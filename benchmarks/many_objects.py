@@ -21,6 +21,7 @@ import time
 from pathlib import Path
 
 import torch
+from shipped import weights_hash
 
 from simpleclick_lite.checkpoint import load_model
 from simpleclick_lite.data import open_dataset, open_scenes
@@ -131,6 +132,7 @@ def main() -> None:
             "command": shlex.join(["python", "benchmarks/many_objects.py", *sys.argv[1:]]),
             "data": f"{args.objects} objects of photos, {args.clicks} clicks each",
             "weights": "shipped",
+            "weights_sha256": weights_hash(),
             "machine": f"{cores} CPU cores, {platform.machine()}, torch {torch.__version__}"
             + ("" if args.device == "cpu" else f", {name}"),
             "rows": rows,

@@ -23,7 +23,6 @@ model card anew.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import subprocess
 import sys
@@ -36,20 +35,15 @@ import extra_clicks
 import model_card
 import report_figures
 import report_text
+from shipped import SHIPPED, weights_hash
 
 from simpleclick_lite.files import atomic_path
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
 WORK = ROOT / "runs" / "report"  # unfinished evaluations; not in git
-SHIPPED = ROOT / "simpleclick_lite" / "weights"
 MAX_CLICKS = 20
 MARKS = ("<!-- results -->", "<!-- end of results -->")
-
-
-def weights_hash(folder: Path = SHIPPED) -> str:
-    """The first 16 digits of the SHA-256 of the weights' file."""
-    return hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()[:16]
 
 
 def compact(result: dict[str, Any]) -> str:
@@ -210,7 +204,7 @@ def main() -> None:
         if not args.weights:
             extra = report_text.read(RESULTS, "extra_clicks")
             if args.force or extra.get("settings", {}).get("weights_sha256") != weights_hash():
-                extra_clicks.run(None, weights_sha256=weights_hash())
+                extra_clicks.run(None)
                 report_figures.page_of_objects()
         report_figures.curves(RESULTS)
     write_texts()

@@ -158,7 +158,7 @@ def section(results: Path) -> str:
     """Everything between README's two comments."""
     parts = [
         "<!-- written by benchmarks/report.py from benchmarks/results: change those, not this -->",
-        "A robot user clicks the centre of the largest error, up to 20 times. NoC@90 is the mean "
+        "A robot user clicks the center of the largest error, up to 20 times. NoC@90 is the mean "
         "number of clicks to reach 90% IoU (20 if it never does: the number of such objects is in "
         "the column *never 90%*), mIoU@3 the mean IoU after three clicks. All rows of the first "
         "two tables were measured with this package, `simpleclick-lite evaluate`, and the same "

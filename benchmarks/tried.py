@@ -49,6 +49,8 @@ def part(results: Path) -> list[str]:
             paragraphs += [f"**{title}:**", table(members), *_first_command(members)]
         if group == "ingredients" and members:
             paragraphs += _kept(members)
+        if group == "random":
+            paragraphs += _pretraining(members)
     return [*paragraphs, *_larger_input(rows)]
 
 
@@ -86,6 +88,20 @@ def _kept(rows: Sequence[dict]) -> list[str]:
         f"Each of the {len(changed)} changes gave a lower mean, by {first - max(changed):.3f} to "
         f"{first - min(changed):.3f}: the recipe keeps what it has and adds none of the others. "
         "One seed each."
+    ]
+
+
+def _pretraining(rows: Sequence[dict]) -> list[str]:
+    """Whether masked pretraining is worth its hours."""
+    means = {row["name"]: mean(row["miou"]) for row in rows}
+    first = mean(rows[0]["miou"]) if rows else 0
+    masked = [value - first for name, value in means.items() if "masked patches" in name]
+    clicks = [value - first for name, value in means.items() if "used for clicks" in name]
+    if not masked or not clicks:
+        return []
+    return [
+        f"Masked pretraining changed the mean by {masked[0]:+.3f}, as many hours of clicks instead "
+        f"by {clicks[0]:+.3f}" + (": it stays out of the recipe." if clicks[0] > masked[0] else ".")
     ]
 
 

@@ -60,7 +60,7 @@ class Recipe:
     Attributes:
         name: as in `open_dataset`; "" for weights.
         folder: the usual root.
-        source, licence, by_hand: told before anything is fetched.
+        source, license, by_hand: told before anything is fetched.
         archives: what is fetched; none where everything is by hand.
         split: the split that is checked and drawn; None: all of them.
         convert: called with the root and the chosen parts after everything is in place.
@@ -71,7 +71,7 @@ class Recipe:
     name: str
     folder: str
     source: str
-    licence: str
+    license: str
     by_hand: str = "nothing"
     archives: tuple[Archive, ...] = ()
     split: str | None = None
@@ -144,7 +144,7 @@ def _arguments(recipe: Recipe, argv: Sequence[str] | None) -> argparse.Namespace
 
 
 def describe(recipe: Recipe) -> str:
-    """Source, size, licence, and what must be done by hand."""
+    """Source, size, license, and what must be done by hand."""
     known = [a.size for a in recipe.archives]
     size = "see the source"
     if known:
@@ -154,7 +154,7 @@ def describe(recipe: Recipe) -> str:
     rows = {
         "source": recipe.source,
         "size": size,
-        "licence": recipe.licence,
+        "license": recipe.license,
         "by hand": recipe.by_hand,
     }
     width = max(map(len, rows)) + 2

@@ -11,7 +11,7 @@ RECIPE = Recipe(
 Berkeley.zip of the f-BRS release on GitHub; objects marked by McGuinness and O'Connor (2010) on
 photographs of the Berkeley segmentation data set. That project's repository was reported missing
 at times; two names of its owner are tried.""",
-    licence="""
+    license="""
 the photographs are for non-commercial research and education; for the masks we know of no
 statement.""",
     archives=(

@@ -11,7 +11,7 @@ RECIPE = Recipe(
 the Brain Tumor Segmentation challenge 2020 (MICCAI): volumes from the organizers; slices as the
 authors of SimpleClick prepared them from the folder they share, which is named in the README of
 github.com/uncbiag/SimpleClick.""",
-    licence="""
+    license="""
 the challenge's data use agreement: for research, with citations, and not to be passed on. Read the
 one you are shown.""",
     by_hand="""

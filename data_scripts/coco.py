@@ -40,15 +40,15 @@ STUFF = Archive(
     size=1_150_000_000,
     unpacked=3_000_000_000,
 )
-LICENCE = """
-annotations CC BY 4.0; the photographs are from flickr, each under its own licence, which the
+LICENSE = """
+annotations CC BY 4.0; the photographs are from flickr, each under its own license, which the
 annotation file names."""
 
 RECIPE = Recipe(
     name="coco",
     folder="COCO",
     source="cocodataset.org, the files of 2017; stuff is needed by coco_lvis alone (lvis.py)",
-    licence=LICENCE,
+    license=LICENSE,
     archives=(OBJECTS, VAL, TRAIN),
     split="val",
 )

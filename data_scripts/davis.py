@@ -11,7 +11,7 @@ RECIPE = Recipe(
 DAVIS.zip of the f-BRS release on GitHub: every tenth frame or so of DAVIS 2016
 (davischallenge.org), in the choice that papers on interactive segmentation share. That project's
 repository was reported missing at times; two names of its owner are tried.""",
-    licence="""
+    license="""
 not certain: look at davischallenge.org before any use beyond research.""",
     archives=(
         Archive(

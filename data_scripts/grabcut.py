@@ -11,7 +11,7 @@ RECIPE = Recipe(
 GrabCut.zip of the f-BRS release on GitHub, in the form that papers on interactive segmentation
 use; collected by Rother, Kolmogorov and Blake (SIGGRAPH 2004) at Microsoft Research. That
 project's repository was reported missing at times; two names of its owner are tried.""",
-    licence="""
+    license="""
 none is stated that we know of; part of the photographs come from the Berkeley segmentation data
 set, which is for non-commercial research and education.""",
     archives=(

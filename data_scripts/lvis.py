@@ -46,7 +46,7 @@ RECIPE = Recipe(
     name="coco_lvis",
     folder="COCO",
     source="www.lvisdataset.org for LVIS v1, cocodataset.org for the rest",
-    licence="LVIS: annotations CC BY 4.0. COCO:\n" + coco.LICENCE.strip(),
+    license="LVIS: annotations CC BY 4.0. COCO:\n" + coco.LICENSE.strip(),
     archives=(
         _annotations("train", 350_000_000, 1_200_000_000),
         _annotations("val", 70_000_000, 250_000_000),

@@ -33,7 +33,7 @@ RECIPE = Recipe(
 github.com/facebookresearch/mae, the files of its README, which publishes the first six digits of
 their checksums (sizes computed from the number of weights). timm has the same encoders; with
 --weights vit_base_patch16_224.mae they are fetched by training itself.""",
-    licence="""
+    license="""
 CC BY-NC 4.0: not for commercial use, and, to be safe, neither is what is trained from them.""",
     archives=(
         _encoder("base", 343_000_000, "8cad7c"),

@@ -12,7 +12,7 @@ volumes from the Osteoarthritis Initiative (nda.nih.gov/oai), labels from the Zu
 (pubdata.zib.de; Ambellan et al., Medical Image Analysis 2019); slices as the authors of
 SimpleClick prepared them from the folder they share, which is named in the README of
 github.com/uncbiag/SimpleClick.""",
-    licence="""
+    license="""
 the Osteoarthritis Initiative's data use terms for the images and those of pubdata.zib.de for the
 labels. Read the ones you are shown.""",
     by_hand="""

@@ -31,8 +31,8 @@ RECIPE = Recipe(
     name="",
     folder="simpleclick",
     source="the folder that the README of github.com/uncbiag/SimpleClick links to",
-    licence="""
-the authors' code is under the MIT licence; for the weights nothing else is said that we know of.
+    license="""
+the authors' code is under the MIT license; for the weights nothing else is said that we know of.
 They started from MAE's encoders, which are CC BY-NC 4.0.""",
     by_hand=f"""
 everything: the files lie in a Google Drive, which asks a person before it gives large files.

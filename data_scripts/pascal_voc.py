@@ -10,7 +10,7 @@ RECIPE = Recipe(
     source="""
 host.robots.ox.ac.uk/pascal/VOC/voc2012, the file of training and validation; its checksum is the
 one in torchvision.""",
-    licence="""
+    license="""
 the photographs are from flickr and under flickr's terms of use; see the page of VOC 2012.""",
     archives=(
         Archive(

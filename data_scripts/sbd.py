@@ -10,7 +10,7 @@ RECIPE = Recipe(
     source="""
 benchmark.tgz of Hariharan et al. (ICCV 2011) at the University of California, Berkeley; its
 checksum is the one in torchvision.""",
-    licence="""
+    license="""
 none is stated that we know of; the photographs are those of Pascal VOC 2011, under flickr's terms
 of use.""",
     archives=(

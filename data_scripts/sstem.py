@@ -11,7 +11,7 @@ RECIPE = Recipe(
 github.com/unidesigner/groundtruth-drosophila-vnc (Gerhard, Funke, Martel, Cardona, Fetter 2013,
 doi 10.6084/m9.figshare.856713), the first of its two stacks. GitHub packs this file on demand, so
 its bytes, and with them any checksum, may change.""",
-    licence="""
+    license="""
 CC BY 4.0 as others quote it; look at the repository and its figshare page.""",
     archives=(
         Archive(

@@ -14,7 +14,7 @@ Shape symbols, the same in every docstring and notebook:
     C       channels, the width of the transformer
     h, w    height and width of a feature map or a crop
 
-A click is x (column) and y (row) in pixels of the original image; (0, 0) is the centre of the
+A click is x (column) and y (row) in pixels of the original image; (0, 0) is the center of the
 top-left pixel. Label 1 is positive, 0 negative, -1 padding. Terms and shapes: docs and README.
 
 Names are imported when they are first used, so that `import simpleclick_lite` is quick and needs

@@ -46,7 +46,7 @@ def window_sizes(grid: int, patch_size: int) -> list[int]:
 
 
 def _bands(sizes: list[int]) -> list[tuple[int, int, int]]:
-    """Group equal neighbouring windows: (start, stop, window size), one or two bands."""
+    """Group equal neighboring windows: (start, stop, window size), one or two bands."""
     bands: list[tuple[int, int, int]] = []
     start = 0
     for size in sizes:

@@ -22,7 +22,7 @@ DISK_RADIUS = 5  # pixels of the network's input; the published value
 
 @dataclass(frozen=True)
 class Click:
-    """One click: column `x` and row `y` in pixels (0, 0 = centre of the top-left pixel)."""
+    """One click: column `x` and row `y` in pixels (0, 0 = center of the top-left pixel)."""
 
     x: float
     y: float
@@ -80,9 +80,9 @@ def draw_disks(
         points = points.float()
     reach = math.ceil(radius)
     offset = torch.arange(-reach, reach + 1, device=points.device)  # (K,)
-    centre = points.round()
-    xs = centre[..., 0, None] + offset  # (B, N, K) columns of the square around each click
-    ys = centre[..., 1, None] + offset  # (B, N, K) rows
+    center = points.round()
+    xs = center[..., 0, None] + offset  # (B, N, K) columns of the square around each click
+    ys = center[..., 1, None] + offset  # (B, N, K) rows
     dx2 = (xs - points[..., 0, None]).float() ** 2
     dy2 = (ys - points[..., 1, None]).float() ** 2
     inside = dy2[..., :, None] + dx2[..., None, :] <= radius**2  # (B, N, K, K)

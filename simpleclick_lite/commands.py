@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import statistics
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,11 +45,17 @@ def train(args: argparse.Namespace) -> int:
         raise InputError(str(error)) from error
     stages = STAGES.get(chosen.preset, (chosen.preset,))
     names = ", ".join([*PRESETS, *STAGES])
+    about = f"Presets: {names}. The defaults below are of {{name}}."
+    if len(stages) > 1:
+        about += (
+            f" An option holds for all of {stages[0]} to {stages[-1]}; --seed S gives them S, "
+            "S + 1, and so on, since stages of one seed meet the same samples."
+        )
     configs = [
         tyro.cli(
             TrainConfig,
             prog=f"simpleclick-lite train --preset {chosen.preset}",
-            description=f"Presets: {names}. The defaults below are of {name}.",
+            description=about.format(name=name),
             default=preset(name),
             args=rest,
         )
@@ -57,6 +64,8 @@ def train(args: argparse.Namespace) -> int:
     if len(stages) > 1:
         from .training_stages import train_stages
 
+        if len({config.seed for config in configs}) == 1:
+            configs = [replace(c, seed=c.seed + number) for number, c in enumerate(configs)]
         result = train_stages(configs, configs[0].out)
     else:
         from .training import train as run  # after --help, which needs no PyTorch

@@ -60,11 +60,11 @@ def _pixel(value: float, size: int) -> int:
 
 
 def _expand(first: int, last: int, size: int, expansion: float, smallest: int) -> tuple[int, int]:
-    centre = 0.5 * (first + last)
+    center = 0.5 * (first + last)
     length = max(expansion * (last - first + 1), smallest)
     return (
-        max(round(centre - 0.5 * length), 0),
-        min(round(centre + 0.5 * length), size - 1),
+        max(round(center - 0.5 * length), 0),
+        min(round(center + 0.5 * length), size - 1),
     )
 
 

@@ -44,7 +44,7 @@ def _box(
     line: str = GRAY,
     fontsize: float = 9,
 ) -> None:
-    """A rounded box with centred text; `corner` is the lower left one."""
+    """A rounded box with centered text; `corner` is the lower left one."""
     style = "round,pad=0,rounding_size=0.12"
     ax.add_patch(FancyBboxPatch(corner, *size, boxstyle=style, facecolor=color, edgecolor=line))
     x, y = corner[0] + size[0] / 2, corner[1] + size[1] / 2
@@ -140,9 +140,9 @@ def pyramid_design(ax: Axes, design: str) -> Axes:
         if quarter < 4:
             _arrow(ax, (0.8, y + 0.82), (0.8, y + 1.13), color=GRAY)
     for k, (source, stride) in enumerate(zip(sources, strides, strict=True)):
-        centre = 4.25 - 1.35 * k
+        center = 4.25 - 1.35 * k
         side = _SIZES[stride]
-        _box(ax, (4.1 - side / 2, centre - side / 2), (side, side), "", MASK + "55", MASK)
-        ax.text(4.85, centre, stride, va="center", fontsize=10)
-        _arrow(ax, (1.65, 1.15 * (source - 1) + 0.4), (4.05 - side / 2, centre))
+        _box(ax, (4.1 - side / 2, center - side / 2), (side, side), "", MASK + "55", MASK)
+        ax.text(4.85, center, stride, va="center", fontsize=10)
+        _arrow(ax, (1.65, 1.15 * (source - 1) + 0.4), (4.05 - side / 2, center))
     return ax

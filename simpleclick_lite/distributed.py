@@ -97,13 +97,13 @@ def make_accelerator(precision: str, cpu: bool, accumulate: int) -> Accelerator:
     """Accelerate's object for one run.
 
     Accelerate remembers device and precision of the first run in a process and refuses others. A
-    notebook trains more than once, so what it remembers is dropped where one process is all.
+    notebook trains more than once, and a recipe of several stages changes the precision, so what it
+    remembers is dropped; of several processes their connection stays.
     """
     from accelerate import Accelerator
     from accelerate.state import AcceleratorState
 
-    if not torch.distributed.is_initialized():
-        AcceleratorState._reset_state(reset_partial_state=True)
+    AcceleratorState._reset_state(reset_partial_state=not torch.distributed.is_initialized())
     return Accelerator(mixed_precision=precision, cpu=cpu, gradient_accumulation_steps=accumulate)
 
 

@@ -1,6 +1,6 @@
 """Measure with a simulated user: number of clicks (NoC), mIoU after k clicks, failures, seconds.
 
-Explained in notebooks/10_evaluation.ipynb; section 4 of the paper. A robot clicks the centre of the
+Explained in notebooks/10_evaluation.ipynb; section 4 of the paper. A robot clicks the center of the
 largest error until the mask is good enough or 20 clicks are spent. NoC@90 is the mean number of
 clicks that IoU 0.90 takes, with 20 for objects that never get there.
 """

@@ -61,7 +61,7 @@ class View:
         return min(max(column, 0), self.size[1] - 1), min(max(row, 0), self.size[0] - 1)
 
     def to_canvas(self, x: float, y: float) -> tuple[float, float]:
-        """Where the canvas shows a place of the image; (0, 0) is the centre of the first pixel."""
+        """Where the canvas shows a place of the image; (0, 0) is the center of the first pixel."""
         return (x + 0.5 - self.left) * self.scale, (y + 0.5 - self.top) * self.scale
 
     @property
@@ -70,7 +70,7 @@ class View:
         return min(self.width / self.size[1], self.height / self.size[0])
 
     def zoomed(self, factor: float, x: float | None = None, y: float | None = None) -> View:
-        """Enlarge by a factor around a place on the canvas (None: its centre)."""
+        """Enlarge by a factor around a place on the canvas (None: its center)."""
         x, y = self.width / 2 if x is None else x, self.height / 2 if y is None else y
         least = self.smallest_scale
         scale = min(max(self.scale * factor, least), max(LARGEST_SCALE, least))

@@ -1,7 +1,7 @@
 """Masks as polygons: rings along the edges of the pixels, holes joined to their ring by a slit.
 
 Used by the export of the click tool (notebooks/13_click_tool.ipynb). Coordinates are those of COCO,
-YOLO and labelme: (0, 0) is the top-left corner of the top-left pixel, so its centre is (0.5, 0.5).
+YOLO and labelme: (0, 0) is the top-left corner of the top-left pixel, so its center is (0.5, 0.5).
 A format that knows no holes still gets them right: the ring walks along a slit of no width to the
 hole, around it, and back.
 """
@@ -55,7 +55,7 @@ def join(rings: list[np.ndarray]) -> np.ndarray:
 
 
 def polygons_mask(polygons: list[np.ndarray], size: tuple[int, int]) -> np.ndarray:
-    """The mask of polygons: pixels whose centre lies inside of an odd number of rings.
+    """The mask of polygons: pixels whose center lies inside of an odd number of rings.
 
     Args:
         polygons: (N, 2) xy each.

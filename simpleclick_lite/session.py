@@ -58,7 +58,7 @@ class ClickSession(ObjectSession):
         """Click on the current object, or begin a new one.
 
         Args:
-            x: column in pixels of the image, (0, 0) the centre of the top-left pixel.
+            x: column in pixels of the image, (0, 0) the center of the top-left pixel.
             y: row.
             positive: True for the object, False for its surroundings.
             predict: False only notes the click; `step`, `answer` or `mask` then run the network.

@@ -37,7 +37,7 @@ def _deepest(distance: np.ndarray) -> tuple[int, int]:
 
 
 def robot_click(prediction: np.ndarray, truth: np.ndarray, clicks: Iterable[Click]) -> Click:
-    """The benchmark's next click: the centre of the largest error.
+    """The benchmark's next click: the center of the largest error.
 
     The exact distance transform is taken of the missed and of the false region, ignored pixels
     excluded; the larger maximum wins (ties: negative), the first in raster order. Pixels that were

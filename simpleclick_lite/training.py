@@ -226,6 +226,7 @@ class Trainer:
         model = self.averaged_model()
         if self.main:
             save_model(model, self.folder.path)
+        self.accelerator.wait_for_everyone()  # the next run may read these weights at once
         self.folder.close()
         rate = (self.steps - self.start) * config.batch_size / max(seconds, 1e-9)
         return TrainResult(self.folder.path, self.steps, rate, found)

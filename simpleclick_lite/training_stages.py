@@ -6,14 +6,18 @@ is to learn can be learnt from it. `training_presets.STAGES` names the runs of e
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from .checkpoint import load_model, save_model
 from .distillation import load_teacher
+from .errors import InputError
 from .training import TrainResult, train
-from .training_config import TrainConfig
+from .training_config import TrainConfig, check_config
+from .training_setup import make_samples
+from .training_state import list_checkpoints
 
 
 def train_stages(stages: Sequence[TrainConfig], out: str | Path) -> TrainResult:
@@ -30,11 +34,10 @@ def train_stages(stages: Sequence[TrainConfig], out: str | Path) -> TrainResult:
         what the last stage gave, `folder` being `out`.
 
     Raises:
-        InputError: as `train`; at once if a later stage lacks its teacher.
+        InputError: as `train`; at once for what a later stage could not do hours from now.
     """
     out = Path(out)
-    if any(config.distill and not _done(config, out) for config in stages):
-        load_teacher()  # it may be needed hours later
+    _check([config for config in stages if not _done(config, out)])
     before, result = None, None
     for number, config in enumerate(stages, start=1):
         folder = out / config.preset
@@ -42,11 +45,33 @@ def train_stages(stages: Sequence[TrainConfig], out: str | Path) -> TrainResult:
             print(f"stage {number} of {len(stages)}, {config.preset}: done before")
         else:
             print(f"stage {number} of {len(stages)}, {config.preset}")
-            config = replace(config, out=str(folder), weights=before or config.weights)
+            resume = config.resume and bool(list_checkpoints(folder))
+            weights = before or config.weights
+            config = replace(config, out=str(folder), weights=weights, resume=resume)
             result = train(config)
         before = str(folder)
-    save_model(load_model(before), out)
+    if int(os.environ.get("RANK", "0")) == 0:  # of several processes the first
+        save_model(load_model(before), out)
     return replace(result, folder=out)
+
+
+def _check(stages: Sequence[TrainConfig]) -> None:
+    """Settings, data and teacher of the stages that are still to be trained.
+
+    Raises:
+        InputError: the first thing that is wrong.
+    """
+    for config in stages:
+        check_config(config)
+    if stages:
+        make_samples(stages[0])
+    if any(config.distill for config in stages):
+        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+            raise InputError(
+                "a stage of this recipe learns from a teacher (distill), which works in one "
+                "process only; set distill to 0, or start without accelerate launch"
+            )
+        load_teacher()
 
 
 def _done(config: TrainConfig, out: Path) -> bool:

@@ -137,7 +137,7 @@ def _dom_event(canvas: MultiCanvas, hands: Hands, event: dict[str, Any]) -> None
 
 
 def _wheel(canvas: MultiCanvas, hands: Hands, dx: float, dy: float) -> None:
-    """Zoom around the centre: ipycanvas does not say where the mouse is."""
+    """Zoom around the center: ipycanvas does not say where the mouse is."""
     scale = 1.25 ** -min(max(dy / 100, -1), 1)
     hands.move(scale, *((1 - scale) * side / 2 for side in (canvas.width, canvas.height)))
 
@@ -187,7 +187,7 @@ class _Touch:
 
 
 def _pair(touches: list[tuple[float, float]]) -> tuple[float, float, float]:
-    """Centre and distance of two fingers."""
+    """Center and distance of two fingers."""
     (x0, y0), (x1, y1) = touches
     return (x0 + x1) / 2, (y0 + y1) / 2, math.dist((x0, y0), (x1, y1))
 

@@ -101,6 +101,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @pytest.fixture
 def script(monkeypatch: pytest.MonkeyPatch, root: Path) -> Callable[[str], ModuleType]:
-    """Imports a script of benchmarks/ as its neighbours import it."""
+    """Imports a script of benchmarks/ as its neighbors import it."""
     monkeypatch.syspath_prepend(str(root / "benchmarks"))
     return importlib.import_module

@@ -66,7 +66,7 @@ def test_grabcut_is_seeded_as_the_comparison_says(monkeypatch):
     assert np.array_equal(seen["image"], image[..., ::-1]), "OpenCV reads BGR"
 
 
-def test_grabcut_finds_what_differs_in_colour_and_twice_the_same():
+def test_grabcut_finds_what_differs_in_color_and_twice_the_same():
     image, square = _picture()
     predictor = GrabCutPredictor()
     predictor.set_image(image)

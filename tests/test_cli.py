@@ -349,7 +349,7 @@ def test_evaluate_refuses_in_one_line_what_cannot_work(tmp_path, no_model, capsy
         ("--data", "grabcat", *good, *disk),
         ("--data", "folder", "--root", tmp_path / "none", *good, *disk),
         ("--data", "synthetic", "--json", tmp_path / "file" / "a.json", *disk),
-        ("--data", "synthetic", *good, *disk, "--option", "colour=3"),
+        ("--data", "synthetic", *good, *disk, "--option", "color=3"),
         ("--data", "synthetic", *good, *disk, "--option", "length=many"),
         ("--data", "synthetic", *good, "--radius", "3"),
         ("--data", "synthetic", *good, *disk, "--radius", "nan"),

@@ -13,7 +13,7 @@ RESULTS = ROOT / "benchmarks" / "results"
 
 
 def load(monkeypatch: pytest.MonkeyPatch, name: str) -> ModuleType:
-    """A script of benchmarks/, imported as its neighbours import it."""
+    """A script of benchmarks/, imported as its neighbors import it."""
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
     return importlib.import_module(name)
 

@@ -107,7 +107,7 @@ def test_a_dry_run_tells_everything_and_writes_nothing(scripts, name, tmp_path, 
     module = scripts(name)
     assert module.run(module.RECIPE, ["--dry-run", "--root", str(tmp_path / "new")]) == 0
     told = capsys.readouterr().out
-    for word in ("source:", "size:", "licence:", "by hand:", "disk needed"):
+    for word in ("source:", "size:", "license:", "by hand:", "disk needed"):
         assert word in told
     for archive in module.RECIPE.archives:
         assert archive.name in told

@@ -221,4 +221,4 @@ def test_configurations_survive_json():
     data = {"width": 64, "heads": 2, "pyramid_channels": [1, 2, 3, 4]}
     assert config_from_dict(data) == ModelConfig(width=64, heads=2, pyramid_channels=(1, 2, 3, 4))
     with pytest.raises(InputError, match="this version"):
-        config_from_dict({"colour": 3})
+        config_from_dict({"color": 3})

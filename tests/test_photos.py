@@ -80,7 +80,7 @@ def test_what_lies_in_front_is_cut_out_and_holes_are_holes():
     assert photos.load_object("china/tower").mask[208, 107] == 0  # sky between two columns
 
 
-def test_a_pixel_belongs_to_an_outline_if_its_centre_is_inside():
+def test_a_pixel_belongs_to_an_outline_if_its_center_is_inside():
     square = [[0.5, 0.5], [3.5, 0.5], [3.5, 3.5], [0.5, 3.5]]
     hole = [[1.5, 1.5], [2.5, 1.5], [2.5, 2.5], [1.5, 2.5]]
     mask = photos.outline_mask([square, hole], (5, 6))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import re
 from types import ModuleType
 
 import pytest
@@ -13,7 +14,7 @@ RESULTS = ROOT / "benchmarks" / "results"
 
 
 def load(monkeypatch: pytest.MonkeyPatch, name: str) -> ModuleType:
-    """A script of benchmarks/, imported as its neighbours import it."""
+    """A script of benchmarks/, imported as its neighbors import it."""
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
     return importlib.import_module(name)
 
@@ -37,6 +38,24 @@ def test_the_results_are_of_the_weights_that_are_shipped(monkeypatch):
     for name in [*names, "extra_clicks", "onnx_photos"]:
         settings = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))["settings"]
         assert settings["weights_sha256"] == report.weights_hash(), f"{name}: measure again"
+    for name in ("shipped_training", "many_objects", "click_cpu", "click_to_screen"):
+        result = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+        assert result["weights_sha256"] == report.weights_hash(), f"{name}: measure again"
+
+
+def test_the_presets_are_what_the_shipped_weights_were_trained_with(monkeypatch):
+    presets = importlib.import_module("simpleclick_lite.training_presets")
+    stages = load(monkeypatch, "model_card").training_facts(RESULTS)["stages"]
+    names = presets.STAGES["shipped"]
+    assert len(names) == len(stages)
+    for name, stage in zip(names, stages, strict=True):
+        config = presets.PRESETS[name]
+        for key in sorted(stage.keys() & vars(config).keys() - {"data", "steps", "threads"}):
+            if key not in ("validation_objects", "planned_steps"):
+                assert getattr(config, key) == stage[key], (name, key)
+        assert config.steps == stage["steps"]
+        weights = re.sub("DATA/[^:]*", "", config.data.replace("=", "=DATA/"))
+        assert weights == re.sub("DATA/[^:]*", "", stage["data"])
 
 
 def test_published_and_measured_rows_stand_in_tables_of_their_own(monkeypatch):

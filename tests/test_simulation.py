@@ -30,7 +30,7 @@ def _rng(seed=0):
 # ------------------------------------------------------------------- the robot of the benchmark
 
 
-def test_the_first_click_is_the_first_centre_of_the_object():
+def test_the_first_click_is_the_first_center_of_the_object():
     truth = np.zeros((40, 50), np.int8)
     truth[10:31, 15:36] = 1
     assert robot_click(np.zeros((40, 50), bool), truth, []) == Click(25, 20, True)

@@ -63,6 +63,47 @@ def test_a_teacher_that_is_missing_is_told_before_the_first_stage(tmp_path, monk
     assert not (tmp_path / "first").exists(), "nothing was trained in vain"
 
 
+def test_what_a_later_stage_cannot_do_is_told_before_the_first(tmp_path, monkeypatch):
+    monkeypatch.setattr("simpleclick_lite.training_stages.load_teacher", lambda: None)
+    first, second = stages()
+    taught = type(second)(**{**vars(second), "distill": 1.0})
+    wrong = type(second)(**{**vars(second), "lr": -1.0})
+    with pytest.raises(InputError, match="lr must be above 0"):
+        train_stages([first, wrong], tmp_path)
+    lost = type(first)(**{**vars(first), "data": "folder", "root": str(tmp_path / "nowhere")})
+    with pytest.raises(InputError, match="nowhere"):
+        train_stages([lost, taught], tmp_path)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(InputError, match="one process only"):
+        train_stages([first, taught], tmp_path)
+    assert not (tmp_path / "first").exists(), "nothing was trained in vain"
+
+
+def test_stages_of_one_recipe_get_seeds_of_their_own(tmp_path, monkeypatch):
+    monkeypatch.setitem(STAGES, "two", ("quick", "scratch"))
+    arguments = ["train", "--preset", "two", "--out", str(tmp_path / "out"), "--seed", "5"]
+    for name, value in (TINY | {"image_size": 32}).items():
+        arguments += [f"--{name.replace('_', '-')}", str(value)]
+    assert main(arguments) == 0
+    saved = [
+        json.loads((tmp_path / "out" / name / "training.json").read_text(encoding="utf-8"))
+        for name in ("quick", "scratch")
+    ]
+    assert [settings["seed"] for settings in saved] == [5, 6]
+
+
+def test_a_stage_that_resume_begins_does_so_without_a_warning(tmp_path, recwarn):
+    first, second = stages()
+    train(type(first)(**{**vars(first), "out": str(tmp_path / "first")}), False)
+    train_stages(stages(resume=True), tmp_path)
+    assert not [w for w in recwarn if "holds no checkpoint" in str(w.message)]
+
+
+def test_the_recipe_for_a_gpu_repeats_no_sample():
+    seeds = [PRESETS[name].seed for name in STAGES["shipped_gpu"]]
+    assert len(set(seeds)) == len(seeds)
+
+
 def test_recipes_name_presets_and_one_command_trains_them(tmp_path, monkeypatch, capsys):
     assert all(name in PRESETS for names in STAGES.values() for name in names)
     monkeypatch.setitem(STAGES, "two", ("quick", "scratch"))

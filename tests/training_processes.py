@@ -8,13 +8,16 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from simpleclick_lite.checkpoint import load_model
 from simpleclick_lite.distributed import full_model_state, is_sharded
 from simpleclick_lite.training import Trainer, TrainResult, preset
+from simpleclick_lite.training_stages import train_stages
 
 SMALL = {
     "model": "micro",
@@ -55,6 +58,18 @@ def whole_run(out: Path, **values) -> tuple[TrainResult, dict[str, Tensor]]:
     return result, full_model_state(trainer.model)
 
 
+def two_stages(out: Path) -> dict[str, Tensor]:
+    """The weights of a recipe whose second stage has another precision than its first."""
+    configs = [
+        replace(preset("scratch", **SMALL), preset=name, precision=precision, seed=seed)
+        for seed, (name, precision) in enumerate({"first": "no", "second": "bf16"}.items())
+    ]
+    train_stages(configs, out)
+    if torch.distributed.is_initialized():
+        torch.distributed.barrier()  # the first process writes the recipe's weights
+    return load_model(out).state_dict()
+
+
 def main() -> None:
     out = Path(sys.argv[1])
     fresh = gradients(out / "gradients", carry=False)
@@ -63,6 +78,7 @@ def main() -> None:
     world = torch.distributed.get_world_size() if torch.distributed.is_initialized() else 1
     result, weights = whole_run(out / f"run{world}", weights="shipped")
     found = {
+        "stages": two_stages(out / f"stages{world}"),
         "fresh": fresh,
         "carried": carried,
         "parts": parts,

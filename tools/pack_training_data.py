@@ -1,14 +1,15 @@
 """Shrink the photographs that the shipped weights are trained on, to carry them to another machine.
 
-    python tools/pack_training_data.py DATA OUT [--short-side 250] [--quality 65]
+    python tools/pack_training_data.py DATA OUT [--short-side 250] [--quality 60]
 
 DATA holds the folders COCO_MVal, coco_mini, BSDS_regions, CCP, pets and nuclei; OUT gets the same
 folders with smaller pictures, under the same names, so that
 
-    simpleclick-lite train --preset shipped_gpu --root OUT --out runs/shipped
+    simpleclick-lite train --preset shipped_gpu --root OUT --out runs/shipped_gpu
 
 reads it as it reads DATA. Masks are resized without mixing labels, COCO's outlines are scaled. What
-is there already is kept: an interrupted run goes on.
+is there already is kept: an interrupted run goes on; with other settings it is refused. Crops of
+448 pixels from photographs this small are enlarged ones: carry as much as the way allows.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from simpleclick_lite.files import atomic_path
+from simpleclick_lite.files import atomic_path, write_json
 
 # folder -> where photographs are, where label maps are
 SETS = {
@@ -33,6 +34,8 @@ SETS = {
     "nuclei": ("img", "seg"),
 }
 COCO = "coco_mini"
+COCO_FOLDERS = ("train2017", "val2017", "annotations")
+SETTINGS = "packed.json"  # in OUT: how its pictures were made
 PICTURES = {".jpg", ".jpeg", ".png", ".tif", ".bmp"}
 
 
@@ -104,12 +107,56 @@ def scale_coco(data: dict, short_side: int) -> dict:
     return {"images": images, "annotations": annotations, "categories": data["categories"]}
 
 
+def check(data: Path, out: Path, settings: dict[str, int]) -> None:
+    """Whether all sets are there, and `out` is a place for them.
+
+    Args:
+        data: folder of the sets.
+        out: folder for the packed ones.
+        settings: how pictures are made.
+
+    Raises:
+        SystemExit: a folder or the annotations are missing, `out` is inside `data`, or holds
+            pictures made with other settings.
+    """
+    folders = [data / name / folder for name, pair in SETS.items() for folder in pair]
+    for folder in [*folders, *(data / COCO / name for name in COCO_FOLDERS)]:
+        if not folder.is_dir():
+            raise SystemExit(f"error: {data} lacks the folder {folder.relative_to(data)}")
+    if not any((data / COCO / "annotations").glob("instances_*.json")):
+        raise SystemExit(f"error: {data / COCO / 'annotations'} holds no instances_*.json")
+    inside = [data / name for name in [*SETS, COCO]]
+    if any(out.resolve().is_relative_to(folder.resolve()) for folder in inside) or (
+        out.resolve() == data.resolve()
+    ):
+        raise SystemExit(f"error: {out} is the data itself; choose another folder for the copy")
+    found = out / SETTINGS
+    if found.exists():
+        before = json.loads(found.read_text(encoding="utf-8"))
+        if before != settings:
+            raise SystemExit(f"error: {out} was packed with {before}; remove it or choose another")
+    elif any((out / name).exists() for name in [*SETS, COCO]):
+        raise SystemExit(f"error: {out} holds data of unknown settings; choose another folder")
+
+
 def pack(data: Path, out: Path, short_side: int, quality: int) -> int:
     """Pack all sets.
 
+    Args:
+        data: folder of the sets.
+        out: folder for the packed ones.
+        short_side: most pixels of a picture's shorter side.
+        quality: of JPEG files.
+
     Returns:
         bytes of the packed folder.
+
+    Raises:
+        SystemExit: as `check`, or a picture cannot be read.
     """
+    settings = {"short_side": short_side, "quality": quality}
+    check(data, out, settings)
+    write_json(out / SETTINGS, settings)
     work = []
     for name, (pictures, maps) in SETS.items():
         for folder, labels in ((pictures, False), (maps, True)):
@@ -134,11 +181,8 @@ def main() -> None:
     parser.add_argument("data", type=Path, metavar="DATA")
     parser.add_argument("out", type=Path, metavar="OUT")
     parser.add_argument("--short-side", type=int, default=250, help="pixels")
-    parser.add_argument("--quality", type=int, default=65, help="of the JPEG files")
+    parser.add_argument("--quality", type=int, default=60, help="of the JPEG files")
     args = parser.parse_args()
-    missing = [name for name in [*SETS, COCO] if not (args.data / name).is_dir()]
-    if missing:
-        parser.error(f"{args.data} lacks the folder {missing[0]}")
     size = pack(args.data, args.out, args.short_side, args.quality)
     print(f"{args.out}: {size / 1e6:.1f} MB")
 

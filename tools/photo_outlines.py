@@ -14,7 +14,7 @@ Methods, per object:
     band    pixels by which the outline may move, along its normal, to the strongest edge nearby; 0
             keeps it as drawn. This is the intelligent-scissors idea confined to a band around the
             drawing: a closed path of least cost, where an edge is cheap and a jump is dear.
-    sign    +1 only edges that are brighter inside, -1 only darker inside, 0 any edge (in colour).
+    sign    +1 only edges that are brighter inside, -1 only darker inside, 0 any edge (in color).
     floor   edges weaker than this (Lab units per pixel) do not attract; default 2.
 """
 
@@ -215,8 +215,8 @@ def build(write: bool) -> int:
     return changed
 
 
-COLOURS = [(255, 230, 0), (0, 255, 255), (255, 90, 255), (120, 255, 60)]
-COLOURS += [(255, 150, 40), (110, 170, 255), (255, 255, 255), (255, 120, 120)]
+COLORS = [(255, 230, 0), (0, 255, 255), (255, 90, 255), (120, 255, 60)]
+COLORS += [(255, 150, 40), (110, 170, 255), (255, 255, 255), (255, 120, 120)]
 
 
 def sheet(out: Path, width: int = 400, columns: int = 4) -> None:
@@ -242,20 +242,20 @@ def _tile(name: str, width: int) -> np.ndarray:
     scale = width / scene.image.shape[1]
     how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
     small = cv2.resize(scene.image, None, fx=scale, fy=scale, interpolation=how)
-    for colour, thick in ((None, 3), (COLOURS, 1)):  # a dark line below each coloured one
+    for color, thick in ((None, 3), (COLORS, 1)):  # a dark line below each colored one
         for k in range(len(scene)):
             mask = cv2.resize(
                 scene.mask(k).astype(np.float32), small.shape[1::-1], interpolation=how
             )
             shape = (mask > 0.5).astype(np.uint8)
             rings, _ = cv2.findContours(shape, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
-            cv2.drawContours(small, rings, -1, colour[k % 8] if colour else (0, 0, 0), thick, 16)
+            cv2.drawContours(small, rings, -1, color[k % 8] if color else (0, 0, 0), thick, 16)
     lines = 1 + -(-len(names) // 4)
     text = np.full((14 * lines + 8, width, 3), 255, np.uint8)
     put = {"fontFace": cv2.FONT_HERSHEY_SIMPLEX, "fontScale": 0.38, "lineType": cv2.LINE_AA}
     cv2.putText(text, name, (2, 12), color=(0, 0, 0), **put)
     for k, word in enumerate(names):
-        dark = tuple(int(0.55 * c) for c in COLOURS[k % 8])
+        dark = tuple(int(0.55 * c) for c in COLORS[k % 8])
         at = (2 + (k % 4) * width // 4, 12 + 14 * (k // 4 + 1))
         cv2.putText(text, word, at, color=dark, **put)
     return np.pad(np.vstack([small, text]), ((6, 0), (0, 8), (0, 0)), constant_values=255)

@@ -130,7 +130,7 @@ class QuarterTurns(Geometric):
 
 
 class ShiftRotate(Geometric):
-    """With probability `p` a small shift and rotation around the centre; zeros come in."""
+    """With probability `p` a small shift and rotation around the center; zeros come in."""
 
     def __init__(self, shift_limit: float = 0.03, rotate_limit: float = 3.0, p: float = 0.75):
         super().__init__()

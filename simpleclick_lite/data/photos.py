@@ -110,10 +110,10 @@ def photo_of(name: str) -> str:
 
 
 def outline_mask(rings: Rings, size: tuple[int, int]) -> np.ndarray:
-    """Fill an outline: a pixel belongs to it if its centre lies inside an odd number of rings.
+    """Fill an outline: a pixel belongs to it if its center lies inside an odd number of rings.
 
     Args:
-        rings: closed polygons of (x, y); (0, 0) is the centre of the top-left pixel. A ring inside
+        rings: closed polygons of (x, y); (0, 0) is the center of the top-left pixel. A ring inside
             another one is a hole; a ring may reach beyond the image.
         size: (H, W).
 
