@@ -55,7 +55,8 @@ PROCESSES = (
     "of `simpleclick-lite` in their own commands. The one command runs in one process, which the "
     "teacher of stage 3 needs, and takes more hours there; sums in another order make its weights "
     "other ones. It was not run again as a whole; how far two runs lie apart was measured for the "
-    "first quarter of stages 3 and 7 alone (below)."
+    "first quarter of stages 3 and 7 alone (below); `--part 0.25 --seed 100` would train a quarter "
+    "of every stage from other seeds."
 )
 GPU_AIM = 3.0  # NoC@90 on GrabCut
 

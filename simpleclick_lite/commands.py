@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import statistics
 import sys
 from dataclasses import replace
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from .data.sampling import TrainingSamples
     from .predictor import Predictor
     from .robot import Segmenter
+    from .training_config import TrainConfig
 
 
 def _predictor(args: argparse.Namespace) -> Predictor:
@@ -30,6 +32,19 @@ def _predictor(args: argparse.Namespace) -> Predictor:
     return Predictor(model, device, flip=args.flip, crop=args.crop)
 
 
+def _part(config: TrainConfig, share: float) -> TrainConfig:
+    """The same run with a share of its steps or epochs and of its warm-up."""
+    if share == 1:
+        return config
+    return replace(
+        config,
+        steps=math.ceil(config.steps * share),
+        epochs=math.ceil(config.epochs * share),
+        warmup=math.ceil(config.warmup * share),
+        milestones=tuple(math.ceil(step * share) for step in config.milestones),
+    )
+
+
 def train(args: argparse.Namespace) -> int:
     """`train`: a preset of TrainConfig, any field of which the command line may replace."""
     import tyro
@@ -39,13 +54,19 @@ def train(args: argparse.Namespace) -> int:
 
     parser = argparse.ArgumentParser(add_help=False, exit_on_error=False, allow_abbrev=False)
     parser.add_argument("--preset", default="quick")
+    parser.add_argument("--part", type=float, default=1.0)
     try:
         chosen, rest = parser.parse_known_args(args.arguments)
     except argparse.ArgumentError as error:
         raise InputError(str(error)) from error
     stages = STAGES.get(chosen.preset, (chosen.preset,))
     names = ", ".join([*PRESETS, *STAGES])
-    about = f"Presets: {names}. The defaults below are of {{name}}."
+    if not 0 < chosen.part <= 1:
+        raise InputError(f"--part must lie above 0 and at most at 1, not {chosen.part}")
+    about = (
+        f"Presets: {names}. The defaults below are of {{name}}. --part 0.25 trains a quarter of "
+        "the steps, warm-up included."
+    )
     if len(stages) > 1:
         about += (
             f" An option holds for all of {stages[0]} to {stages[-1]}; --seed S gives them S, "
@@ -61,6 +82,7 @@ def train(args: argparse.Namespace) -> int:
         )
         for name in stages
     ]
+    configs = [_part(config, chosen.part) for config in configs]
     if len(stages) > 1:
         from .training_stages import train_stages
 

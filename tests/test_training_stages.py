@@ -92,6 +92,20 @@ def test_stages_of_one_recipe_get_seeds_of_their_own(tmp_path, monkeypatch):
     assert [settings["seed"] for settings in saved] == [5, 6]
 
 
+def test_a_part_of_a_recipe_is_a_part_of_every_stage(tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(STAGES, "two", ("quick", "scratch"))
+    arguments = ["train", "--preset", "two", "--out", str(tmp_path / "out"), "--part", "0.25"]
+    for name, value in (TINY | {"image_size": 32, "steps": 7, "warmup": 4}).items():
+        arguments += [f"--{name.replace('_', '-')}", str(value)]
+    assert main(arguments) == 0
+    for name in ("quick", "scratch"):
+        path = tmp_path / "out" / name / "training.json"
+        saved = json.loads(path.read_text(encoding="utf-8"))
+        assert (saved["steps"], saved["warmup"]) == (2, 1)
+    assert main([*arguments[:-2], "--part", "1.5"]) == 2
+    assert "--part must lie above 0" in capsys.readouterr().err
+
+
 def test_a_stage_that_resume_begins_does_so_without_a_warning(tmp_path, recwarn):
     first, second = stages()
     train(type(first)(**{**vars(first), "out": str(tmp_path / "first")}), False)
