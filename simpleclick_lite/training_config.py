@@ -34,7 +34,7 @@ class TrainConfig:
     image_size: int = 224  # side of the square training crops in pixels
     # zoom: crops as the predictor makes them; zoom_fixed, zoom_plain, whole: these without scale
     # jitter, colors, crops around objects; sbd, cocolvis: as published; none: the image resized
-    augmentation: str = "zoom"
+    augmentation: str = "zoom"  # zoom | zoom_fixed | zoom_plain | whole | sbd | cocolvis | none
     min_area: float = 1000  # smallest target in pixels of a crop of …
     min_area_side: int = 448  # … this side; it is scaled to the side that is trained at
     least_fill: float = 0.0  # leave out objects that fill less of their box than this
