@@ -17,7 +17,6 @@ where it stopped; one result per start is kept in benchmarks/results/finetune_nu
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import platform
 import shutil
@@ -27,6 +26,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
+from shipped import SHIPPED, weights_hash
 
 from simpleclick_lite.checkpoint import load_model
 from simpleclick_lite.data import open_dataset
@@ -103,14 +103,6 @@ def interval(before: Result, after: Result, seed: int) -> list[float]:
     return [round(float(v), 2) for v in np.quantile(drawn[:, 0] / drawn[:, 1], [0.025, 0.975])]
 
 
-def digest(weights: str) -> str:
-    """SHA-256 of the weights' file."""
-    import simpleclick_lite
-
-    folder = Path(simpleclick_lite.__file__).parent / "weights" if weights == "shipped" else weights
-    return hashlib.sha256((Path(folder) / "model.safetensors").read_bytes()).hexdigest()
-
-
 def summary(result: Result) -> dict:
     """What is kept of one evaluation."""
     return {
@@ -135,7 +127,7 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
-    sha = digest(args.weights)
+    sha = weights_hash(SHIPPED if args.weights == "shipped" else Path(args.weights))
     out = args.runs / f"{sha[:12]}_{args.steps}_{args.batch_size}_{args.side}_{args.seed}"
     train_folder, test_folder = split(args.root, out, args.seed)
     objects = chosen_objects(test_folder, args.objects, args.seed)

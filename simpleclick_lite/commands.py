@@ -62,7 +62,7 @@ def train(args: argparse.Namespace) -> int:
     stages = STAGES.get(chosen.preset, (chosen.preset,))
     names = ", ".join([*PRESETS, *STAGES])
     if not 0 < chosen.part <= 1:
-        raise InputError(f"--part must lie above 0 and at most at 1, not {chosen.part}")
+        raise InputError(f"--part must lie above 0 and be at most 1, not {chosen.part}")
     about = (
         f"Presets: {names}. The defaults below are of {{name}}. --part 0.25 trains a quarter of "
         "the steps, warm-up included."

@@ -41,6 +41,8 @@ def test_the_results_are_of_the_weights_that_are_shipped(monkeypatch):
     for name in ("shipped_training", "many_objects", "click_cpu", "click_to_screen"):
         result = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
         assert result["weights_sha256"] == report.weights_hash(), f"{name}: measure again"
+    tuned = json.loads((RESULTS / "finetune_nuclei.json").read_text(encoding="utf-8"))["shipped"]
+    assert tuned["weights_sha256"] == report.weights_hash(), "finetune_nuclei: measure again"
 
 
 def test_the_presets_are_what_the_shipped_weights_were_trained_with(monkeypatch):
