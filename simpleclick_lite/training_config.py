@@ -98,6 +98,15 @@ class TrainConfig:
     picture_every: int = 0  # steps between pictures of validation objects; 0: none
 
 
+# settings of speed, of place and of what is shown: another value learns the same
+NOT_LEARNED = (
+    *("preset", "root", "out", "resume", "checkpoint_every", "keep", "log_every", "picture_every"),
+    "cache_mb",
+    *("validate_every", "validation_data", "validation_objects", "validation_clicks"),
+    *("accumulate", "compile", "checkpointing", "fsdp", "threads", "device", "workers"),
+)
+
+
 def check_config(config: TrainConfig) -> None:
     """Say in one sentence what cannot work.
 

@@ -6,16 +6,17 @@ is to learn can be learnt from it. `training_presets.STAGES` names the runs of e
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from .checkpoint import load_model, save_model
 from .distillation import load_teacher
 from .errors import InputError
 from .training import TrainResult, train
-from .training_config import TrainConfig, check_config
+from .training_config import NOT_LEARNED, TrainConfig, check_config
 from .training_setup import make_samples
 from .training_state import list_checkpoints
 
@@ -34,9 +35,13 @@ def train_stages(stages: Sequence[TrainConfig], out: str | Path) -> TrainResult:
         what the last stage gave, `folder` being `out`.
 
     Raises:
-        InputError: as `train`; at once for what a later stage could not do hours from now.
+        InputError: as `train`; at once for what a later stage could not do hours from now, and
+            where a finished stage had other settings than it would get now.
     """
     out = Path(out)
+    for number, config in enumerate(stages):
+        if _done(config, out):
+            _check_finished(config, out / config.preset, first=number == 0)
     _check([config for config in stages if not _done(config, out)])
     before, result = None, None
     for number, config in enumerate(stages, start=1):
@@ -72,6 +77,31 @@ def _check(stages: Sequence[TrainConfig]) -> None:
                 "process only; set distill to 0, or start without accelerate launch"
             )
         load_teacher()
+
+
+def _check_finished(config: TrainConfig, folder: Path, first: bool) -> None:
+    """Whether a finished stage is the one that would be trained now.
+
+    Args:
+        config: its settings now.
+        folder: of the finished run.
+        first: whether it is the first stage; the others' weights are those of the one before.
+
+    Raises:
+        InputError: a setting that changes what is learned is another one.
+    """
+    path = folder / "training.json"
+    if not path.exists():  # somebody else's weights, put there by hand
+        return
+    then = json.loads(path.read_text(encoding="utf-8"))
+    now = json.loads(json.dumps(asdict(config)))  # tuples as lists, as in the file
+    free = {*NOT_LEARNED, *([] if first else ["weights"])}
+    for name in now:
+        if name not in free and name in then and then[name] != now[name]:
+            raise InputError(
+                f"{folder} was trained with {name} {then[name]}, not {now[name]}; resume with the "
+                "same settings, or give another out (--out)"
+            )
 
 
 def _done(config: TrainConfig, out: Path) -> bool:
