@@ -2,8 +2,9 @@
 
     python benchmarks/weights_experiments.py GROUP "NAME=RUN[@STEP]" ["NAME=RUN[@STEP]" …]
 
-GROUP is one of those in tried.py. NAME says what the run tried, RUN is its folder, STEP the step
-whose validation counts (default: the last one). Rows of the same names are replaced in
+GROUP is one of those in tried.py. NAME says what the run tried, RUN is its folder (of one run, or
+of all stages of the recipe `shipped`), STEP the step whose validation counts (default: the last
+one; of a recipe that of its last stage). Rows of the same names are replaced in
 benchmarks/results/weights_experiments.json, others stay; no path is kept. Then run
 `python benchmarks/report.py --text`.
 """
@@ -19,6 +20,7 @@ import model_card
 import tried
 
 from simpleclick_lite.files import write_json
+from simpleclick_lite.training_presets import PRESETS, STAGES
 from simpleclick_lite.training_state import read_metrics
 
 RESULT = Path(__file__).parent / "results" / f"{tried.RESULT}.json"
@@ -61,6 +63,35 @@ def row(group: str, name: str, folder: Path, step: int | None) -> dict[str, Any]
     }
 
 
+def recipe_row(group: str, name: str, folder: Path, step: int | None) -> dict[str, Any]:
+    """What all stages of the recipe `shipped` had reached together; arguments as of `row`.
+
+    Samples and hours are sums; the rest is the last stage's.
+
+    Raises:
+        SystemExit: a stage is missing, or the last one has no validation at that step.
+    """
+    stages = STAGES["shipped"]
+    for stage in stages:
+        if not (folder / stage / "model.safetensors").exists():
+            raise SystemExit(f"error: {folder / stage} is no finished stage")
+    first = model_card.read_config(folder / stages[0])
+    start = PRESETS[stages[0]]
+    command = ["simpleclick-lite train --preset shipped --root DATA"]
+    if first.steps != start.steps:
+        command.append(f"--part {first.steps / start.steps:g}")
+    if first.seed != start.seed:
+        command.append(f"--seed {first.seed}")
+    facts = [model_card.stage_facts(folder / stage, k) for k, stage in enumerate(stages, start=1)]
+    return {
+        **row(group, name, folder / stages[-1], step),
+        "command": " ".join([*command, f"--out runs/{folder.name}"]),
+        "samples": sum(stage["samples"] for stage in facts),
+        "hours": round(sum(stage["hours"] for stage in facts), 2),
+        "seed": first.seed,
+    }
+
+
 def main() -> None:
     """Read the runs and write the rows."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -73,7 +104,8 @@ def main() -> None:
     for text in args.runs:
         name, _, place = text.rpartition("=")
         folder, _, step = place.partition("@")
-        rows[name] = row(args.group, name, Path(folder), int(step) if step else None)
+        make = row if Path(folder, "training.json").exists() else recipe_row
+        rows[name] = make(args.group, name, Path(folder), int(step) if step else None)
         print(rows[name])
     write_json(RESULT, {"machine": "2 CPU cores", "rows": list(rows.values())})
 

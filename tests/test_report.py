@@ -119,6 +119,32 @@ def test_an_experiment_keeps_what_a_run_reached_at_a_step(monkeypatch, tmp_path)
         experiments.row("quarter", "seed 1", tmp_path, 5)
 
 
+def test_the_stages_of_a_recipe_are_one_row(monkeypatch, tmp_path):
+    experiments = load(monkeypatch, "weights_experiments")
+    presets = importlib.import_module("simpleclick_lite.training_presets")
+    for number, stage in enumerate(presets.STAGES["shipped"]):
+        config = presets.PRESETS[stage]
+        steps = config.steps // 4 + (config.steps % 4 > 0)
+        saved = {"preset": stage, "steps": steps, "batch_size": 32, "seed": 100 + number}
+        lines = [
+            {"step": steps, "seconds": 360.0},
+            {"step": steps, "validation": {"coco_mval": [0.1 * number] * 10}},
+        ]
+        (tmp_path / stage).mkdir()
+        (tmp_path / stage / "training.json").write_text(json.dumps(saved), encoding="utf-8")
+        text = "".join(json.dumps(line) + "\n" for line in lines)
+        (tmp_path / stage / "metrics.jsonl").write_text(text, encoding="utf-8")
+        if number < 8:
+            (tmp_path / stage / "model.safetensors").touch()
+    with pytest.raises(SystemExit, match="shipped_9 is no finished stage"):
+        experiments.recipe_row("recipe", "a quarter", tmp_path, None)
+    (tmp_path / "shipped_9" / "model.safetensors").touch()
+    row = experiments.recipe_row("recipe", "a quarter", tmp_path, None)
+    assert (row["samples"], row["hours"], row["miou"]) == (32 * 3101, 0.9, [0.8] * 10)
+    command = "simpleclick-lite train --preset shipped --root DATA --part 0.25 --seed 100 --out "
+    assert row["command"] == f"{command}runs/{tmp_path.name}"
+
+
 def test_the_table_of_what_was_tried_says_whether_a_change_was_better(monkeypatch, tmp_path):
     tried = load(monkeypatch, "tried")
     blank = {"group": "ingredients", "samples": 32, "hours": 0.1, "image_size": 128}
