@@ -13,6 +13,8 @@ import torch
 from timm.layers import PatchEmbed
 from torch import Tensor, nn
 
+from .learning import LearningConv2d
+
 
 class SymmetricEmbedding(nn.Module):
     """Image tokens plus click tokens.
@@ -29,6 +31,7 @@ class SymmetricEmbedding(nn.Module):
         self.image = PatchEmbed(None, patch_size, 3, width, strict_img_size=False)
         self.clicks = PatchEmbed(None, patch_size, 3, width, strict_img_size=False)
         for part in (self.image, self.clicks):  # as a linear layer, the MAE way
+            part.proj.__class__ = LearningConv2d
             nn.init.xavier_uniform_(part.proj.weight.view(width, -1))
             nn.init.zeros_(part.proj.bias)
         if zero_clicks:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from .errors import InputError
 from .inference import LAST, frugal, pointwise, touched
+from .learning import learns
 
 BAND = 2**18  # numbers in a band of rows, 1 MB: what a core's own cache holds
 
@@ -99,7 +100,7 @@ class MLPHead(nn.Module):
     def _part(self, index: int, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         """A map's share of the fused sum, before it is upsampled."""
         project = self.project[index]
-        if frugal(x) and _plain(project):
+        if (frugal(x) or learns(x)) and _plain(project):
             return pointwise(pointwise(x, project.weight, project.bias, "relu"), weight, bias)
         return pointwise(F.relu(project(x)), weight, bias)
 

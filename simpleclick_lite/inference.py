@@ -27,6 +27,8 @@ from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 from torch.nn.modules import module as torch_module
 
+from .learning import LearningAttention, disjoint, learns, windows_product
+
 LAST = torch.channels_last
 # oneDNN's product with bias and activation, which torch.compile calls as well; where PyTorch was
 # built without it, F.linear does the same work
@@ -127,8 +129,10 @@ class FrugalBlock(Block):
 
     def __init__(self, *arguments: Any, **more: Any) -> None:
         super().__init__(*arguments, mlp_layer=FrugalMlp, **more)
+        self.attn.__class__ = LearningAttention
+        # the layers that timm made, with another forward
         for layer in (self.attn.qkv, self.attn.proj, self.mlp.fc1, self.mlp.fc2):
-            layer.__class__ = FrugalLinear  # the layers that timm made, with another forward
+            layer.__class__ = FrugalLinear
 
     def forward(self, x: Tensor, attn_mask: Tensor | None = None, **more: Any) -> Tensor:
         """Tokens (B, N, C) to tokens (B, N, C); `x` is not changed."""
@@ -148,6 +152,10 @@ class FrugalBranch(nn.Sequential):
 
     def forward(self, x: Tensor) -> Tensor:
         """A map (B, C, h, w), which is not changed, to a map (B, C', h', w')."""
+        if learns(x) and untouched(self):
+            for layer in self:
+                x = windows_product(layer, x) if disjoint(layer) else layer(x)
+            return x
         if not frugal(x) or not untouched(self):
             return super().forward(x)
         given = x
@@ -192,7 +200,7 @@ def pointwise(x: Tensor, weight: Tensor, bias: Tensor | None, activation: str = 
     Returns:
         (B, C', h, w).
     """
-    if not frugal(x):
+    if not frugal(x) and not learns(x):
         x = F.conv2d(x, weight, bias)
         return F.relu_(x) if activation == "relu" else x
     return linear(x.permute(0, 2, 3, 1), weight.flatten(1), bias, activation).permute(0, 3, 1, 2)
