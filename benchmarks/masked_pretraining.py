@@ -22,7 +22,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from simpleclick_lite.data import dataset_info, open_scenes
-from simpleclick_lite.data.sampling import parse_mixture
+from simpleclick_lite.data.mixture import parse_mixture
 from simpleclick_lite.errors import InputError
 from simpleclick_lite.mae import MaskedAutoencoder, pretrain, save_encoder
 from simpleclick_lite.model import PRESETS, SimpleClick

@@ -17,7 +17,7 @@ import torch
 
 from .checkpoint import load_model
 from .data import dataset_info, open_dataset
-from .data.sampling import parse_mixture
+from .data.mixture import parse_mixture
 from .data.synthetic import SyntheticScenes
 from .errors import InputError
 from .evaluation import evaluate

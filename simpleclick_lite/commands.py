@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import math
 import statistics
 import sys
 from dataclasses import replace
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
     from .data.sampling import TrainingSamples
     from .predictor import Predictor
     from .robot import Segmenter
-    from .training_config import TrainConfig
 
 
 def _predictor(args: argparse.Namespace) -> Predictor:
@@ -32,24 +30,11 @@ def _predictor(args: argparse.Namespace) -> Predictor:
     return Predictor(model, device, flip=args.flip, crop=args.crop)
 
 
-def _part(config: TrainConfig, share: float) -> TrainConfig:
-    """The same run with a share of its steps or epochs and of its warm-up."""
-    if share == 1:
-        return config
-    return replace(
-        config,
-        steps=math.ceil(config.steps * share),
-        epochs=math.ceil(config.epochs * share),
-        warmup=math.ceil(config.warmup * share),
-        milestones=tuple(math.ceil(step * share) for step in config.milestones),
-    )
-
-
 def train(args: argparse.Namespace) -> int:
     """`train`: a preset of TrainConfig, any field of which the command line may replace."""
     import tyro
 
-    from .training_config import TrainConfig
+    from .training_config import TrainConfig, part_of
     from .training_presets import PRESETS, STAGES, preset
 
     parser = argparse.ArgumentParser(add_help=False, exit_on_error=False, allow_abbrev=False)
@@ -82,7 +67,7 @@ def train(args: argparse.Namespace) -> int:
         )
         for name in stages
     ]
-    configs = [_part(config, chosen.part) for config in configs]
+    configs = [part_of(config, chosen.part) for config in configs]
     if len(stages) > 1:
         from .training_stages import train_stages
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 from .errors import InputError
 
@@ -105,6 +105,24 @@ NOT_LEARNED = (
     *("validate_every", "validation_data", "validation_objects", "validation_clicks"),
     *("accumulate", "compile", "checkpointing", "fsdp", "threads", "device", "workers"),
 )
+
+
+def part_of(config: TrainConfig, share: float) -> TrainConfig:
+    """The same run with a share of its steps or epochs, of its warm-up and of its milestones.
+
+    Args:
+        config: the whole run.
+        share: above 0 and at most 1.
+    """
+    if share == 1:
+        return config
+    return replace(
+        config,
+        steps=math.ceil(config.steps * share),
+        epochs=math.ceil(config.epochs * share),
+        warmup=math.ceil(config.warmup * share),
+        milestones=tuple(math.ceil(step * share) for step in config.milestones),
+    )
 
 
 def check_config(config: TrainConfig) -> None:

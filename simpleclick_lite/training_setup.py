@@ -11,7 +11,8 @@ from dataclasses import replace
 import torch
 
 from .checkpoint import load_model, move_clicks
-from .data.sampling import SamplingConfig, TrainingSamples, parse_mixture
+from .data.mixture import parse_mixture
+from .data.sampling import SamplingConfig, TrainingSamples
 from .errors import InputError
 from .model import PRESETS as MODEL_PRESETS
 from .model import SimpleClick

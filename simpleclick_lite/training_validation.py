@@ -11,7 +11,7 @@ import torch
 from .clicks import Click
 from .data import dataset_info, open_dataset
 from .data.base import Records, Sample
-from .data.sampling import parse_mixture
+from .data.mixture import parse_mixture
 from .distributed import gather_lists
 from .evaluation import Result, evaluate
 from .model import SimpleClick

@@ -27,7 +27,8 @@ from fake_predictor import FakePredictor
 
 from simpleclick_lite.data import DATASETS, open_dataset, open_scenes, robust
 from simpleclick_lite.data.check import check_dataset
-from simpleclick_lite.data.sampling import SamplingConfig, Source, TrainingSamples
+from simpleclick_lite.data.mixture import Source
+from simpleclick_lite.data.sampling import SamplingConfig, TrainingSamples
 from simpleclick_lite.errors import InputError
 from simpleclick_lite.evaluation import evaluate
 from simpleclick_lite.files import write_png

@@ -10,14 +10,13 @@ import pytest
 from simpleclick_lite.data.base import Records, Scene
 from simpleclick_lite.data.cache import SceneCache, cache_scene
 from simpleclick_lite.data.copy_paste import paste
+from simpleclick_lite.data.mixture import Source, parse_mixture
 from simpleclick_lite.data.sampling import (
     SamplingConfig,
-    Source,
     TrainingSamples,
     candidates,
     collate,
     draw_sample,
-    parse_mixture,
 )
 from simpleclick_lite.errors import InputError
 from simpleclick_lite.simulation import start_clicks

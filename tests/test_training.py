@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from simpleclick_lite.checkpoint import load_model
-from simpleclick_lite.data.sampling import TrainingSamples, collate, parse_mixture
+from simpleclick_lite.data.mixture import parse_mixture
+from simpleclick_lite.data.sampling import TrainingSamples, collate
 from simpleclick_lite.errors import InputError
 from simpleclick_lite.files import write_png
 from simpleclick_lite.training import Trainer, make_model, make_samples, train
