@@ -2,11 +2,11 @@
 
     python benchmarks/learning_cost.py [--rounds 7] [--threads 1]
 
-Forward and backward of single layers of xtiny, 32 samples, as they are called inside a training at
-448 pixels, and of the whole network at three sizes (as many samples as fit a step's 32 at 224).
-Each is measured with `learning.learns` as it is and answering no, alternately, in seconds of the
-processor; medians and quartiles of all rounds after the first. The ratio is the median of the
-rounds' own ratios, below 1 where it saves.
+Forward and backward of single layers of xtiny, 32 samples, with the shapes of a training at 448
+pixels, and of the whole network at three sizes (as many samples as fit a step's 32 at 224). Each is
+measured as it is and as PyTorch and timm wrote it, alternately, in seconds of the processor;
+medians and quartiles of all rounds after the first. The ratio is the median of the rounds' own
+ratios, below 1 where it saves.
 """
 
 from __future__ import annotations
@@ -17,37 +17,22 @@ import shlex
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from unittest import mock
 
 import torch
 from timm.layers import Attention
 from torch import Tensor, nn
 
 from simpleclick_lite import build_model
+from simpleclick_lite.as_written import as_written
 from simpleclick_lite.files import write_json
 from simpleclick_lite.inference import FrugalBranch
 from simpleclick_lite.learning import LearningAttention, LearningConv2d
 
 RESULT = Path(__file__).parent / "results" / "learning_cost.json"
-MODULES = ("learning", "inference", "head")  # that ask `learns`
 SIDES = ((224, 32), (320, 16), (448, 8))  # pixels, samples
 WIDTH, HEADS = 160, 4  # of xtiny
-
-
-@contextmanager
-def as_before() -> Iterator[None]:
-    """Layers as PyTorch and timm wrote them."""
-    patches = [mock.patch(f"simpleclick_lite.{name}.learns", lambda x: False) for name in MODULES]
-    for patch in patches:
-        patch.start()
-    try:
-        yield
-    finally:
-        for patch in patches:
-            patch.stop()
 
 
 def layers() -> dict[str, tuple[nn.Module, Tensor]]:
@@ -109,7 +94,7 @@ def measure(step: Callable[[], None], rounds: int) -> dict[str, object]:
         for spent in (before, now):
             start = time.process_time()
             if spent is before:
-                with as_before():
+                with as_written():
                     step()
             else:
                 step()

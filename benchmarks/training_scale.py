@@ -21,6 +21,7 @@ from pathlib import Path
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from simpleclick_lite.as_written import as_written
 from simpleclick_lite.counting import count_operations
 from simpleclick_lite.files import atomic_path, write_json
 from simpleclick_lite.loss import normalized_focal_loss
@@ -76,6 +77,7 @@ def kept_bytes(name: str, checkpointing: bool, batch: int, side: int = SIDE, fak
         points = torch.full((batch, 1, 2), 200.0)
         labels = torch.ones(batch, 1, dtype=torch.long)
         with (
+            as_written(),  # a GPU has no use for what a CPU does otherwise
             torch.autograd.graph.saved_tensors_hooks(keep, lambda x: x),
             torch.autocast("cpu", torch.bfloat16),
         ):

@@ -9,15 +9,12 @@ last in memory; kept so, a 1x1 convolution is one matrix product and upsampling 
 oneDNN's products are faster than those that PyTorch takes for float32 (by 10 to 15% here), add the
 bias without copying it first and apply the activation while the result is in the cache.
 
-Numbers differ by rounding only. With gradients, mixed precision, tracing or on another device than
-a CPU every layer here runs as it is written.
+Numbers differ by rounding only. With mixed precision, tracing, on another device than a CPU or with
+gradients (but see learning.py) every layer here runs as it is written.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
 from typing import Any
 
 import torch
@@ -27,30 +24,20 @@ from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 from torch.nn.modules import module as torch_module
 
+from . import as_written
 from .learning import LearningAttention, disjoint, learns, windows_product
 
 LAST = torch.channels_last
 # oneDNN's product with bias and activation, which torch.compile calls as well; where PyTorch was
 # built without it, F.linear does the same work
 _ONEDNN = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
-_as_written: ContextVar[bool] = ContextVar("as_written", default=False)
-
-
-@contextmanager
-def as_written() -> Iterator[None]:
-    """Run every layer as it is: for comparisons."""
-    token = _as_written.set(True)
-    try:
-        yield
-    finally:
-        _as_written.reset(token)
 
 
 def frugal(x: Tensor) -> bool:
     """Whether layers on `x` may overwrite their results: on a CPU, and nothing else looks on."""
     return (
         x.device.type == "cpu"
-        and not _as_written.get()
+        and not as_written.wanted()
         and not torch.is_grad_enabled()
         and not torch.is_autocast_enabled("cpu")
         and not torch.compiler.is_compiling()  # exporting is compiling, too
@@ -87,7 +74,8 @@ def touched(module: nn.Module) -> bool:
     """Whether somebody watches the calls of one module with hooks, or has replaced them."""
     hooks = (*module._forward_hooks.values(), *module._forward_pre_hooks.values())
     watched = not all(getattr(hook, "keeps_nothing", False) for hook in hooks)
-    return watched or "forward" in vars(module)
+    backward = module._backward_hooks or module._backward_pre_hooks
+    return watched or bool(backward) or "forward" in vars(module)
 
 
 def untouched(module: nn.Module) -> bool:

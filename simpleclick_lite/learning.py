@@ -2,8 +2,8 @@
 
 The gradients of two things are slow on a CPU in bfloat16 (benchmarks/learning_cost.py):
 
-- Fused attention. Windows of 196 tokens take two and a half times as long as in float32; so it
-  gets float32, and what goes in and comes out stays bfloat16.
+- Fused attention. It gets float32, and what goes in and comes out stays bfloat16; that keeps more
+  for the backward pass.
 - Convolutions whose windows do not overlap: patch embeddings, upsampling by two, 1x1. They are one
   matrix product over all windows, and written so they take a fraction of the time.
 
@@ -20,38 +20,55 @@ import torch.nn.functional as F  # noqa: N812
 from timm.layers import Attention
 from torch import Tensor, nn
 
+from . import as_written
+
 
 def learns(x: Tensor) -> bool:
-    """Whether gradients are wanted, on a CPU, in bfloat16 by autocast, and nothing is compiled."""
+    """Whether layers on `x` may differ: on a CPU, in bfloat16 by autocast, gradients recorded."""
     return (
-        x.device.type == "cpu"
+        not torch.compiler.is_compiling()
+        and not torch.jit.is_tracing()
+        and x.device.type == "cpu"
+        and x.dtype != torch.float64  # autocast leaves it alone
         and torch.is_grad_enabled()
         and torch.is_autocast_enabled("cpu")
         and torch.get_autocast_dtype("cpu") == torch.bfloat16
-        and not torch.compiler.is_compiling()
-        and not torch.jit.is_tracing()
+        and not as_written.wanted()
     )
 
 
 class LearningAttention(Attention):
-    """timm's attention without norms of queries and keys and without dropout."""
+    """timm's attention; the float32 path is for `plain_attention` alone."""
 
     def forward(self, x: Tensor, attn_mask: Tensor | None = None, **more: Any) -> Tensor:
         """Tokens (B, N, C) to tokens (B, N, C).
 
         Args:
             x: the tokens.
-            attn_mask: broadcast to (B, heads, N, N); True where a token may look.
+            attn_mask: broadcast to (B, heads, N, N); bool, True where a token may look, or float,
+                added to the products.
             more: further arguments of timm's layer.
         """
-        if more or not (self.fused_attn and learns(x)):
+        if any(more.values()) or not (learns(x) and plain_attention(self)):
             return super().forward(x, attn_mask=attn_mask, **more)
         b, n, _ = x.shape
-        heads = self.qkv(x).float().view(b, n, 3, self.num_heads, -1)
+        heads = self.qkv(x).float().view(b, n, 3, self.num_heads, self.head_dim)
         query, key, value = heads.permute(2, 0, 3, 1, 4)  # (B, heads, N, d) each
+        if attn_mask is not None and attn_mask.is_floating_point():
+            attn_mask = attn_mask.float()
         with torch.autocast("cpu", enabled=False):
             y = F.scaled_dot_product_attention(query, key, value, attn_mask=attn_mask)
-        return self.proj(y.transpose(1, 2).reshape(b, n, -1))
+        return self.proj(y.transpose(1, 2).reshape(b, n, self.num_heads * self.head_dim))
+
+
+def plain_attention(layer: Attention) -> bool:
+    """Whether an attention has no norms, gates or dropout and uses the fused kernel."""
+    norms = (getattr(layer, name, None) for name in ("q_norm", "k_norm", "norm", "gate"))
+    return (
+        layer.fused_attn
+        and all(norm is None or isinstance(norm, nn.Identity) for norm in norms)
+        and layer.attn_drop.p == layer.proj_drop.p == 0
+    )
 
 
 class LearningConv2d(nn.Conv2d):

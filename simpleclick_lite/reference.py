@@ -14,9 +14,9 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
+from .as_written import as_written
 from .clicks import DISK_RADIUS
 from .embedding import normalize
-from .inference import as_written
 from .model import SimpleClick
 from .predictor import Predictor, View
 

@@ -18,9 +18,9 @@ from torch import Tensor
 
 from simpleclick_lite import clicks as clicks_module
 from simpleclick_lite import simulation
+from simpleclick_lite.as_written import as_written
 from simpleclick_lite.clicks import Click
 from simpleclick_lite.embedding import normalize
-from simpleclick_lite.inference import as_written
 from simpleclick_lite.loss import normalized_focal_loss
 from simpleclick_lite.model import SimpleClick
 from simpleclick_lite.official import official_name

@@ -7,9 +7,10 @@ from dataclasses import replace
 import pytest
 import torch
 
+from simpleclick_lite.as_written import as_written
 from simpleclick_lite.errors import InputError
 from simpleclick_lite.head import MLPHead
-from simpleclick_lite.inference import as_written, frugal, linear
+from simpleclick_lite.inference import frugal, linear
 from simpleclick_lite.model import PRESETS, ModelConfig, SimpleClick
 from simpleclick_lite.pyramid import branch
 from simpleclick_lite.reference import PlainNetwork

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -9,9 +11,18 @@ from timm.layers import Attention
 from torch import Tensor, nn
 
 from simpleclick_lite import build_model
+from simpleclick_lite.as_written import as_written
 from simpleclick_lite.backbone import PlainViT
-from simpleclick_lite.inference import FrugalBranch
-from simpleclick_lite.learning import LearningAttention, LearningConv2d, disjoint, windows_product
+from simpleclick_lite.inference import FrugalBranch, linear
+from simpleclick_lite.learning import (
+    LearningAttention,
+    LearningConv2d,
+    disjoint,
+    learns,
+    plain_attention,
+    windows_product,
+)
+from simpleclick_lite.model import PRESETS, SimpleClick
 
 
 def attention(seed: int = 0) -> tuple[LearningAttention, Tensor]:
@@ -118,36 +129,115 @@ def test_a_convolution_of_disjoint_windows_is_a_product(layer, size):
     ],
     ids=str,
 )
-def test_other_layers_are_called(layer):
+def test_other_layers_are_no_products(layer):
     assert not disjoint(layer)
 
 
-def test_a_network_learns_the_same_up_to_rounding(monkeypatch):
+@pytest.mark.parametrize("clicks", ["dense", "sparse"])
+def test_a_network_learns_the_same_up_to_rounding(clicks, monkeypatch):
     torch.manual_seed(0)
-    model = build_model("micro", 64).train()
+    model = SimpleClick(replace(PRESETS["micro"], image_size=64, clicks=clicks)).train()
     model.head.dropout = nn.Identity()
-    image = torch.rand(2, 3, 64, 64)
+    image = torch.rand(2, 3, 64, 80)
     points, labels = torch.tensor([[[20.0, 30.0]], [[5.0, 50.0]]]), torch.tensor([[1], [1]])
 
-    def step() -> list[Tensor]:
+    def gradient() -> Tensor:
         model.zero_grad()
         logits = model(image, points, labels)
-        logits.float().square().mean().backward()
-        return [logits.detach().float(), *(p.grad.float().clone() for p in model.parameters())]
+        (logits.float() - 1).square().mean().backward()
+        return torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
 
-    true = step()
+    products, seen = [], []
+    fused = F.scaled_dot_product_attention
+
+    def watch(query: Tensor, *arguments: Tensor, **more: object) -> Tensor:
+        seen.append(query.dtype)
+        return fused(query, *arguments, **more)
+
+    def count(layer: nn.Module, x: Tensor) -> Tensor:
+        products.append(layer)
+        return windows_product(layer, x)
+
+    monkeypatch.setattr(F, "scaled_dot_product_attention", watch)
+    for module in ("learning", "inference"):
+        monkeypatch.setattr(f"simpleclick_lite.{module}.windows_product", count)
+    true = gradient()
+    assert not products
+    seen.clear()
     with torch.autocast("cpu", torch.bfloat16):
-        ours = step()
-        for module in ("learning", "inference", "head"):
-            monkeypatch.setattr(f"simpleclick_lite.{module}.learns", lambda x: False)
-        theirs = step()
-    assert any(not torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
-    far = [
-        sum(float((a - c).norm() / c.norm().clamp(min=1e-9)) for a, c in zip(v, true, strict=True))
-        for v in (ours, theirs)
-    ]
-    assert far[0] < 1.1 * far[1]
-    assert (ours[0] - true[0]).abs().max() < 0.02 * true[0].abs().max()
+        ours = gradient()
+        assert set(seen) == {torch.float32} and len(seen) == len(model.backbone.blocks)
+        kinds = [type(layer) for layer in products]
+        assert kinds.count(LearningConv2d) == 2  # the embeddings
+        assert nn.ConvTranspose2d in kinds and nn.Conv2d in kinds
+        seen.clear()
+        products.clear()
+        with as_written():
+            theirs = gradient()
+        assert set(seen) == {torch.bfloat16} and not products
+    for found in (ours, theirs):
+        assert torch.cosine_similarity(found, true, dim=0) > 0.99
+
+
+def test_heads_convolutions_are_products_too(monkeypatch):
+    calls = []
+    monkeypatch.setattr(
+        "simpleclick_lite.inference.linear", lambda *a: calls.append(a[3]) or linear(*a)
+    )
+    head = build_model("micro", 64).head.train()
+    maps = [torch.randn(1, layer.in_channels, 4, 4) for layer in head.project]
+    with torch.autocast("cpu", torch.bfloat16):
+        head(maps)
+    assert calls == ["relu", "none"] * 4
+
+
+@pytest.mark.parametrize("shape", [(0, 20, 32), (3, 0, 32)])
+def test_no_tokens_give_none(shape):
+    layer, _ = attention()
+    with torch.autocast("cpu", torch.bfloat16):
+        assert layer(torch.zeros(shape)).shape == shape
+
+
+def test_masks_may_be_numbers():
+    layer, x = attention()
+    mask = torch.zeros(1, 1, 20, 20)
+    mask[..., 10:] = -torch.inf
+    with torch.autocast("cpu", torch.bfloat16):
+        found = layer(x, attn_mask=mask.bfloat16(), is_causal=False)
+        assert torch.equal(found, layer(x, attn_mask=mask == 0, is_causal=False))
+        causal = layer(x, is_causal=True)
+        layer.__class__ = Attention
+        assert torch.equal(causal, layer(x, is_causal=True))
+
+
+@pytest.mark.parametrize("more", [{"qk_norm": True}, {"attn_drop": 0.5}, {"proj_drop": 0.5}])
+def test_attention_with_more_in_it_is_timms(more):
+    torch.manual_seed(0)
+    layer = Attention(32, 4, **more, norm_layer=nn.LayerNorm)
+    assert not plain_attention(layer)
+    assert plain_attention(Attention(32, 4))
+
+
+def test_layers_are_as_written_elsewhere():
+    x = torch.zeros(1)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert learns(x) and not learns(x.double())
+        with torch.no_grad():
+            assert not learns(x)
+        with as_written():
+            assert not learns(x)
+    with torch.autocast("cpu", torch.float16):
+        assert not learns(x)
+    assert not learns(x)
+
+
+def test_somebody_who_waits_for_gradients_gets_them():
+    branch = FrugalBranch(nn.ConvTranspose2d(4, 4, 2, stride=2), nn.GELU())
+    seen = []
+    branch[0].register_full_backward_hook(lambda *_: seen.append(1))
+    with torch.autocast("cpu", torch.bfloat16):
+        branch(torch.randn(1, 4, 3, 3, requires_grad=True)).float().sum().backward()
+    assert seen
 
 
 def test_a_layer_that_somebody_watches_is_called():
