@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ import model_card
 import tried
 
 from simpleclick_lite.files import write_json
+from simpleclick_lite.training_config import NOT_LEARNED, TrainConfig, part_of
 from simpleclick_lite.training_presets import PRESETS, STAGES
 from simpleclick_lite.training_state import read_metrics
 
@@ -66,30 +69,55 @@ def row(group: str, name: str, folder: Path, step: int | None) -> dict[str, Any]
 def recipe_row(group: str, name: str, folder: Path, step: int | None) -> dict[str, Any]:
     """What all stages of the recipe `shipped` had reached together; arguments as of `row`.
 
-    Samples and hours are sums; the rest is the last stage's.
+    Samples and hours are sums over the stages, the seed is the first one's, the command trains all
+    of them; the rest is the last stage's.
 
     Raises:
-        SystemExit: a stage is missing, or the last one has no validation at that step.
+        SystemExit: a stage is missing or no part of the recipe, or the last one has no validation
+            at that step.
     """
     stages = STAGES["shipped"]
     for stage in stages:
         if not (folder / stage / "model.safetensors").exists():
             raise SystemExit(f"error: {folder / stage} is no finished stage")
-    first = model_card.read_config(folder / stages[0])
-    start = PRESETS[stages[0]]
-    command = ["simpleclick-lite train --preset shipped --root DATA"]
-    if first.steps != start.steps:
-        command.append(f"--part {first.steps / start.steps:g}")
-    if first.seed != start.seed:
-        command.append(f"--seed {first.seed}")
+    configs = [model_card.read_config(folder / stage) for stage in stages]
     facts = [model_card.stage_facts(folder / stage, k) for k, stage in enumerate(stages, start=1)]
     return {
         **row(group, name, folder / stages[-1], step),
-        "command": " ".join([*command, f"--out runs/{folder.name}"]),
+        "command": f"{recipe_command(configs)} --out runs/{folder.name}",
         "samples": sum(stage["samples"] for stage in facts),
         "hours": round(sum(stage["hours"] for stage in facts), 2),
-        "seed": first.seed,
+        "seed": configs[0].seed,
     }
+
+
+def recipe_command(configs: Sequence[TrainConfig]) -> str:
+    """The command that trains these stages of `shipped`, but for its folder.
+
+    Raises:
+        SystemExit: there is none.
+    """
+    presets = [PRESETS[stage] for stage in STAGES["shipped"]]
+    command = "simpleclick-lite train --preset shipped --root DATA"
+    share = round(configs[0].steps / presets[0].steps, 2)
+    if share != 1:
+        command += f" --part {share:g}"
+    seeds, first = [config.seed for config in configs], configs[0].seed
+    if seeds != [config.seed for config in presets]:
+        command += f" --seed {first}"
+        presets = [replace(config, seed=first + k) for k, config in enumerate(presets)]
+    for config, start in zip(configs, presets, strict=True):
+        wanted = part_of(start, share)
+        for field in fields(TrainConfig):
+            name = field.name
+            if name in (*NOT_LEARNED, "weights"):
+                continue
+            if getattr(config, name) != getattr(wanted, name):
+                raise SystemExit(
+                    f"error: {start.preset} has {name} {getattr(config, name)}, not "
+                    f"{getattr(wanted, name)}: no part of the recipe"
+                )
+    return command
 
 
 def main() -> None:

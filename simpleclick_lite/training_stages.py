@@ -13,6 +13,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from .checkpoint import load_model, save_model
+from .data.mixture import parse_mixture
 from .distillation import load_teacher
 from .errors import InputError
 from .training import TrainResult, train
@@ -25,7 +26,8 @@ def train_stages(stages: Sequence[TrainConfig], out: str | Path) -> TrainResult:
     """Train one stage after the other.
 
     Stage k lies in `out`/NAME, NAME being its preset; the last stage's weights are saved in `out`,
-    too. With `resume` finished stages are passed over and the interrupted one goes on.
+    too. With `resume` finished stages are passed over, and the interrupted one goes on; of a
+    finished one it is said which settings would be others now.
 
     Args:
         stages: their settings; `out`, and `weights` of all but the first, are set here.
@@ -35,19 +37,17 @@ def train_stages(stages: Sequence[TrainConfig], out: str | Path) -> TrainResult:
         what the last stage gave, `folder` being `out`.
 
     Raises:
-        InputError: as `train`; at once for what a later stage could not do hours from now, and
-            where a finished stage had other settings than it would get now.
+        InputError: as `train`; at once for what a later stage could not do hours from now.
     """
     out = Path(out)
-    for number, config in enumerate(stages):
-        if _done(config, out):
-            _check_finished(config, out / config.preset, first=number == 0)
     _check([config for config in stages if not _done(config, out)])
     before, result = None, None
     for number, config in enumerate(stages, start=1):
         folder = out / config.preset
         if _done(config, out) and number < len(stages):
-            print(f"stage {number} of {len(stages)}, {config.preset}: done before")
+            other = _other_settings(config, folder)
+            how = f" with {', '.join(other)}" if other else ""
+            print(f"stage {number} of {len(stages)}, {config.preset}: done before{how}")
         else:
             print(f"stage {number} of {len(stages)}, {config.preset}")
             resume = config.resume and bool(list_checkpoints(folder))
@@ -79,29 +79,29 @@ def _check(stages: Sequence[TrainConfig]) -> None:
         load_teacher()
 
 
-def _check_finished(config: TrainConfig, folder: Path, first: bool) -> None:
-    """Whether a finished stage is the one that would be trained now.
+def _other_settings(config: TrainConfig, folder: Path) -> list[str]:
+    """What a finished stage was trained with that it would not be trained with now.
 
     Args:
         config: its settings now.
         folder: of the finished run.
-        first: whether it is the first stage; the others' weights are those of the one before.
 
-    Raises:
-        InputError: a setting that changes what is learned is another one.
+    Returns:
+        "NAME OLD (now NEW)" for every setting that changes what is learned.
     """
     path = folder / "training.json"
     if not path.exists():  # somebody else's weights, put there by hand
-        return
-    then = json.loads(path.read_text(encoding="utf-8"))
-    now = json.loads(json.dumps(asdict(config)))  # tuples as lists, as in the file
-    free = {*NOT_LEARNED, *([] if first else ["weights"])}
-    for name in now:
-        if name not in free and name in then and then[name] != now[name]:
-            raise InputError(
-                f"{folder} was trained with {name} {then[name]}, not {now[name]}; resume with the "
-                "same settings, or give another out (--out)"
-            )
+        return []
+    before = asdict(TrainConfig()) | json.loads(path.read_text(encoding="utf-8"))
+    then, now = (json.loads(json.dumps(v)) for v in (before, asdict(config)))  # tuples as lists
+    for values in (then, now):  # the same folders may be written in several ways
+        values["data"] = ", ".join(f"{s.name}:{s.weight:g}" for s in parse_mixture(values["data"]))
+    free = {*NOT_LEARNED, "weights"}
+    return [
+        f"{name} {then[name]} (now {now[name]})"
+        for name in now
+        if name not in free and then[name] != now[name]
+    ]
 
 
 def _done(config: TrainConfig, out: Path) -> bool:

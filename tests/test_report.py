@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import re
+from dataclasses import asdict, replace
 from types import ModuleType
 
 import pytest
@@ -122,16 +123,16 @@ def test_an_experiment_keeps_what_a_run_reached_at_a_step(monkeypatch, tmp_path)
 def test_the_stages_of_a_recipe_are_one_row(monkeypatch, tmp_path):
     experiments = load(monkeypatch, "weights_experiments")
     presets = importlib.import_module("simpleclick_lite.training_presets")
+    part_of = importlib.import_module("simpleclick_lite.training_config").part_of
     for number, stage in enumerate(presets.STAGES["shipped"]):
-        config = presets.PRESETS[stage]
-        steps = config.steps // 4 + (config.steps % 4 > 0)
-        saved = {"preset": stage, "steps": steps, "batch_size": 32, "seed": 100 + number}
+        config = replace(part_of(presets.PRESETS[stage], 0.25), seed=100 + number)
         lines = [
-            {"step": steps, "seconds": 360.0},
-            {"step": steps, "validation": {"coco_mval": [0.1 * number] * 10}},
+            {"step": config.steps, "seconds": 360.0},
+            {"step": config.steps, "validation": {"coco_mval": [0.1 * number] * 10}},
         ]
         (tmp_path / stage).mkdir()
-        (tmp_path / stage / "training.json").write_text(json.dumps(saved), encoding="utf-8")
+        path = tmp_path / stage / "training.json"
+        path.write_text(json.dumps(asdict(config)), encoding="utf-8")
         text = "".join(json.dumps(line) + "\n" for line in lines)
         (tmp_path / stage / "metrics.jsonl").write_text(text, encoding="utf-8")
         if number < 8:
@@ -143,6 +144,19 @@ def test_the_stages_of_a_recipe_are_one_row(monkeypatch, tmp_path):
     assert (row["samples"], row["hours"], row["miou"]) == (32 * 3101, 0.9, [0.8] * 10)
     command = "simpleclick-lite train --preset shipped --root DATA --part 0.25 --seed 100 --out "
     assert row["command"] == f"{command}runs/{tmp_path.name}"
+    path.write_text(json.dumps(asdict(replace(config, lr=1.0))), encoding="utf-8")
+    with pytest.raises(SystemExit, match=r"shipped_9 has lr 1\.0, not 0\.0004"):
+        experiments.recipe_row("recipe", "a quarter", tmp_path, None)
+
+
+def test_the_command_of_a_recipe_repeats_its_seeds(monkeypatch):
+    experiments = load(monkeypatch, "weights_experiments")
+    presets = importlib.import_module("simpleclick_lite.training_presets")
+    own = [presets.PRESETS[stage] for stage in presets.STAGES["shipped"]]
+    start = "simpleclick-lite train --preset shipped --root DATA"
+    assert experiments.recipe_command(own) == start
+    counted = [replace(config, seed=number) for number, config in enumerate(own)]
+    assert experiments.recipe_command(counted) == f"{start} --seed 0"
 
 
 def test_the_table_of_what_was_tried_says_whether_a_change_was_better(monkeypatch, tmp_path):

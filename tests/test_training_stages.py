@@ -51,15 +51,17 @@ def test_a_finished_stage_is_passed_over_on_resume(tmp_path, monkeypatch, capsys
     assert "first: done before" in capsys.readouterr().out
 
 
-def test_a_finished_stage_of_other_settings_is_refused_on_resume(tmp_path):
+def test_of_a_finished_stage_it_is_said_which_settings_would_be_others_now(tmp_path, capsys):
     first, _ = stages()
     train(type(first)(**{**vars(first), "out": str(tmp_path / "first")}), False)
-    with pytest.raises(InputError, match=r"first was trained with lr 1e-05, not 0\.001; resume"):
-        train_stages(stages(resume=True, lr=1e-3), tmp_path)
-    with pytest.raises(InputError, match="seed 0, not 3"):
-        train_stages(stages(resume=True, seed=3), tmp_path)
-    assert not (tmp_path / "second").exists()
-    train_stages(stages(resume=True, threads=1, keep=1, log_every=1), tmp_path)  # the same run
+    train_stages(stages(resume=True, threads=1, keep=1, data="synthetic:2"), tmp_path)
+    out = capsys.readouterr().out
+    assert "first: done before with data synthetic:1 (now synthetic:2)\n" in out
+    train_stages(stages(resume=True, data="synthetic:1.0"), tmp_path)
+    assert "first: done before\n" in capsys.readouterr().out
+    train_stages(stages(resume=True, lr=1e-3, seed=3), tmp_path)
+    told = "first: done before with lr 1e-05 (now 0.001), seed 0 (now 3)\n"
+    assert told in capsys.readouterr().out
 
 
 def test_a_teacher_that_is_missing_is_told_before_the_first_stage(tmp_path, monkeypatch):
