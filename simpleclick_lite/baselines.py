@@ -34,6 +34,12 @@ def paint_disks(size: tuple[int, int], clicks: Sequence[Click], radius: float) -
     return mask
 
 
+def _checked(radius: float | None) -> float | None:
+    if radius is not None and not 0 < radius < math.inf:
+        raise InputError(f"radius must be a positive number of pixels, not {radius:g}")
+    return radius
+
+
 class DiskPredictor:
     """Answers every positive click with a disk of fixed radius, minus smaller negative ones.
 
@@ -47,9 +53,7 @@ class DiskPredictor:
     method = "disk"
 
     def __init__(self, radius: float | None = None) -> None:
-        if radius is not None and not 0 < radius < math.inf:
-            raise InputError(f"radius must be a positive number of pixels, not {radius:g}")
-        self.radius = radius
+        self.radius = _checked(radius)
         self._size = (0, 0)
 
     def set_image(self, image: np.ndarray) -> None:
@@ -68,17 +72,24 @@ class DiskPredictor:
 class GrabCutPredictor:
     """OpenCV's grabCut, seeded with the clicks.
 
-    A disk of radius 8 around each click is sure, a disk of a sixth of the longer side around each
-    positive click probable foreground, the rest probable background; three iterations.
+    A disk of radius 8 around each click is sure, a larger disk around each positive click probable
+    foreground, the rest probable background; three iterations.
 
     Args:
+        radius: of the larger disks in pixels, or None for a sixth of the image's longer side.
         sure_radius: of the disks that are certain, in pixels.
         iterations: of grabCut.
+
+    Raises:
+        InputError: a radius that is no positive number.
     """
 
     method = "grabcut"
 
-    def __init__(self, sure_radius: float = 8, iterations: int = 3) -> None:
+    def __init__(
+        self, radius: float | None = None, sure_radius: float = 8, iterations: int = 3
+    ) -> None:
+        self.radius = _checked(radius)
         self.sure_radius, self.iterations = sure_radius, iterations
         self._image: np.ndarray | None = None
 
@@ -99,7 +110,8 @@ class GrabCutPredictor:
         seeds = np.full(size, cv2.GC_PR_BGD, np.uint8)
         positive = [c for c in clicks if c.positive]
         negative = [c for c in clicks if not c.positive]
-        seeds[paint_disks(size, positive, max(size) / 6)] = cv2.GC_PR_FGD
+        radius = max(size) / 6 if self.radius is None else self.radius
+        seeds[paint_disks(size, positive, radius)] = cv2.GC_PR_FGD
         seeds[paint_disks(size, positive, self.sure_radius)] = cv2.GC_FGD
         seeds[paint_disks(size, negative, self.sure_radius)] = cv2.GC_BGD
         background, foreground = np.zeros((1, 65)), np.zeros((1, 65))

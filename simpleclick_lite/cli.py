@@ -219,7 +219,9 @@ def build_parser() -> argparse.ArgumentParser:
     evaluate.add_argument(
         "--method", choices=("model", "disk", "grabcut"), default="model", help="what answers"
     )
-    evaluate.add_argument("--radius", type=float, help="of --method disk, in pixels")
+    evaluate.add_argument(
+        "--radius", type=float, help="of --method disk or grabcut around positive clicks, in pixels"
+    )
     evaluate.add_argument(
         "--curve", type=Path, metavar="OUT.png", help="IoU over clicks (default: beside the JSON)"
     )

@@ -93,8 +93,8 @@ def evaluate(args: argparse.Namespace) -> int:
     from .evaluation import evaluate as run
     from .reports import click_curve
 
-    if args.radius is not None and args.method != "disk":
-        raise InputError("--radius is the disk's; give it with --method disk")
+    if args.radius is not None and args.method == "model":
+        raise InputError("--radius is the baselines'; give it with --method disk or grabcut")
     if not args.json.name or args.json.suffix == ".png":
         raise InputError(f"--json {args.json} is no name of a JSON file; give one, as result.json")
     curve = args.curve or args.json.with_suffix(".png")
@@ -157,7 +157,7 @@ def _segmenter(args: argparse.Namespace) -> Segmenter:
     if args.method == "disk":
         return DiskPredictor(args.radius)
     if args.method == "grabcut":
-        return GrabCutPredictor()
+        return GrabCutPredictor(args.radius)
     return _predictor(args)
 
 
