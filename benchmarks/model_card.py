@@ -367,11 +367,23 @@ def _gpu(results: Path) -> str:
         "No GPU was at hand. With one, `simpleclick-lite train --preset shipped_gpu --root DATA "
         "--out runs/shipped_gpu` trains from random weights at 128, 224 and 448 px with bf16 and "
         "larger batches; it has been rehearsed on a CPU alone, 20 steps of each stage; crops and "
-        "colors are made by 14 loader processes on the CPU, not on the GPU. `python "
+        f"colors are made by 14 loader processes on the CPU, not on the GPU{_loader(results)}. `python "
         "tools/pack_training_data.py DATA PACKED` makes 51 MB of the data to carry there, "
         "photographs of 250 pixels on the shorter side: crops of 448 pixels from them are enlarged "
         "ones, so carry DATA itself where the way allows. The aim "
         f"is fewer than {GPU_AIM} clicks to 90% on GrabCut{far}."
+    )
+
+
+def _loader(results: Path) -> str:
+    """What a sample costs a loader process, measured on another data set of photographs."""
+    found = report_text.read(results, "sample_pipeline").get("results", {}).get("cocolvis")
+    if not found:
+        return ""
+    spent = found["milliseconds"]["ours"]
+    return (
+        f" (a sample at 448 px takes {spent['all']:.1f} ms of a core here, its crop and colors "
+        f"{spent['crop'] + spent['color']:.1f} of them: `benchmarks/sample_pipeline.py`)"
     )
 
 
