@@ -54,10 +54,11 @@ PROCESSES = (
     "--num_machines 1 --mixed_precision no --dynamo_backend no -m simpleclick_lite.cli` in place "
     "of `simpleclick-lite` in their own commands (`--multi_gpu` is accelerate's word for several "
     "processes, on a CPU too). The one command runs in one process, which the teacher of stage 3 "
-    "needs, and takes more hours there. It repeats the weights closely, not exactly: two processes "
-    "add their gradients in another order; its stages 2 to 4 keep their positions at 112, 112 and "
-    "224 px, which the shipped weights had at 160 (`--model-size` in their commands); and since "
-    "then the package learns in bf16 with other roundings (`simpleclick_lite/learning.py`)."
+    "needs, and takes more hours there. Its weights should come near these, but not be the same: "
+    "two processes add their gradients in another order; its stages 2 to 4 keep their positions "
+    "at 112, 112 and 224 px, which the shipped weights had at 160 (`--model-size` in their "
+    "commands); and since then the package learns in bf16 with other roundings "
+    "(`simpleclick_lite/learning.py`)."
 )
 LEGEND = (
     "Rate: the optimizer's learning rate, which falls along a cosine. EMA: how much of the "
@@ -67,8 +68,9 @@ LEGEND = (
 FOLDERS = (
     "DATA is a folder that holds the data sets' own, COCO_MVal, coco_mini, BSDS_regions, CCP, pets "
     "and nuclei: photographs with masks as `simpleclick_lite/data/pairs.py` and `labelmaps.py` "
-    "read them (`simpleclick-lite data check coco_mval --root DATA/COCO_MVal`). One command trains "
-    "all stages; with `--resume` it goes on where it was interrupted:"
+    "read them, coco_mini with annotations/instances_*.json as COCO has them (`simpleclick-lite "
+    "data check coco_mval --root DATA/COCO_MVal`). One command trains all stages; with `--resume` "
+    "it goes on where it was interrupted:"
 )
 GPU_AIM = 3.0  # NoC@90 on GrabCut
 
@@ -351,12 +353,15 @@ def _fresh(stages: Sequence[dict]) -> str:
 
 def _again(results: Path) -> str:
     """Whether the one command has been run."""
-    if any(row["group"] == "recipe" for row in report_text.read(results, tried.RESULT)["rows"]):
-        return (
-            "It was run twice, with two seeds, with a quarter of every stage's steps (`--part "
-            "0.25`, table below), not again as a whole."
-        )
-    return "It was not run again as a whole."
+    rows = report_text.read(results, tried.RESULT).get("rows", [])
+    count = sum(row["group"] == "recipe" for row in rows)
+    if not count:
+        return "It was not run again as a whole."
+    how = {1: "once", 2: "twice, from two seeds"}.get(count, f"{count} times, from {count} seeds")
+    return (
+        f"It was run {how}, with a quarter of every stage's steps (`--part 0.25`, table below), "
+        "not again as a whole."
+    )
 
 
 def _gpu(results: Path) -> str:
@@ -382,7 +387,8 @@ def _loader(results: Path) -> str:
         return ""
     spent = found["milliseconds"]["ours"]
     return (
-        f" (a sample at 448 px takes {spent['all']:.1f} ms of a core here, its crop and colors "
+        f" (with the published COCO+LVIS augmentation a sample of COCO's photographs at 448 px "
+        f"takes {spent['all']:.1f} ms of a core here, crop and colors "
         f"{spent['crop'] + spent['color']:.1f} of them: `benchmarks/sample_pipeline.py`)"
     )
 
@@ -409,12 +415,14 @@ def card(results: Path) -> str:
     for data, name in report_text.SETS.items():
         if report_text.evaluations(results, data):
             parts += [f"**{name}**", report_text.measured_table(results, data)]
+    parts.append(
+        "\\* the radius that fits this set's objects best after the first click. The columns of "
+        "photos are means over its photographs, but for those of objects that never get there."
+    )
     parts += [
         " ".join(report_text.comparison(results)),
         report_text.more_clicks(results),
         report_text.extra(results),
-        "\\* the radius that fits this set's objects best after the first click. Numbers of photos "
-        "are means over its photographs.",
         "Columns and baselines: [README](../../README.md#results). The commands:",
         "```bash\n"
         "simpleclick-lite evaluate --data photos --json photos.json\n"

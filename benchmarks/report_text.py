@@ -125,14 +125,18 @@ def _by_object(ours: dict, theirs: dict) -> str:
     parts = []
     for threshold in (85, 90):
         a, b = (clicks_needed(result, threshold) for result in (ours, theirs))
+        a = {name: count for name, count in a.items() if name in b}
         fewer = sum(a[name] < b[name] for name in a)
         more = sum(a[name] > b[name] for name in a)
+        most = ours["settings"]["max_clicks"]
+        middle = [median(found.values()) for found in (a, b)]
+        medians = " and ".join(f"over {most}" if m == most else f"{m:g}" for m in middle)
         parts.append(
-            f"to {threshold}% fewer clicks on {fewer}, as many on {len(a) - fewer - more}, more on "
-            f"{more} (medians {median(a.values()):g} and {median(b.values()):g})"
+            f"to {threshold}% fewer clicks on {fewer}, as many or never on "
+            f"{len(a) - fewer - more}, more on {more} (medians {medians})"
         )
     text = f"Of its {len(ours['objects'])} objects they need {'; '.join(parts)}"
-    behind = [k for k in (1, 2, 3) if miou(ours, k) < (miou(theirs, k) or 0)]
+    behind = [k for k in (1, 2, 3) if (miou(ours, k) or 1) < (miou(theirs, k) or 0)]
     if behind:
         clicks = f"click{'s' * (len(behind) > 1)} {' and '.join(map(str, behind))}"
         text += f"; after {clicks} grabCut's mean IoU is higher"
@@ -180,7 +184,7 @@ def _falls(result: dict) -> str:
         for row in result["objects"]
     }
     listed = [f"{name} {count}" for name, count in found.items() if count]
-    return f"All falls are on {len(listed)} objects ({', '.join(listed)}). " if listed else ""
+    return f"The {sum(found.values())} others: {', '.join(listed)}. " if listed else ""
 
 
 def redrawn() -> str:

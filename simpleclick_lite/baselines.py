@@ -76,9 +76,9 @@ class GrabCutPredictor:
     foreground, the rest probable background; three iterations.
 
     Args:
-        radius: of the larger disks in pixels, or None for a sixth of the image's longer side.
         sure_radius: of the disks that are certain, in pixels.
         iterations: of grabCut.
+        radius: of the larger disks in pixels, or None for a sixth of the image's longer side.
 
     Raises:
         InputError: a radius that is no positive number.
@@ -87,7 +87,7 @@ class GrabCutPredictor:
     method = "grabcut"
 
     def __init__(
-        self, radius: float | None = None, sure_radius: float = 8, iterations: int = 3
+        self, sure_radius: float = 8, iterations: int = 3, radius: float | None = None
     ) -> None:
         self.radius = _checked(radius)
         self.sure_radius, self.iterations = sure_radius, iterations

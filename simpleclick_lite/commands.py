@@ -157,7 +157,7 @@ def _segmenter(args: argparse.Namespace) -> Segmenter:
     if args.method == "disk":
         return DiskPredictor(args.radius)
     if args.method == "grabcut":
-        return GrabCutPredictor(args.radius)
+        return GrabCutPredictor(radius=args.radius)
     return _predictor(args)
 
 

@@ -13,8 +13,9 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
+from .as_written import touched
 from .errors import InputError
-from .inference import LAST, frugal, pointwise, touched
+from .inference import LAST, frugal, pointwise
 from .learning import learns
 
 BAND = 2**18  # numbers in a band of rows, 1 MB: what a core's own cache holds

@@ -22,9 +22,8 @@ import torch.nn.functional as F  # noqa: N812
 from timm.layers import Mlp
 from timm.models.vision_transformer import Block
 from torch import Tensor, nn
-from torch.nn.modules import module as torch_module
 
-from . import as_written
+from .as_written import untouched, wanted
 from .learning import LearningAttention, disjoint, learns, windows_product
 
 LAST = torch.channels_last
@@ -37,7 +36,7 @@ def frugal(x: Tensor) -> bool:
     """Whether layers on `x` may overwrite their results: on a CPU, and nothing else looks on."""
     return (
         x.device.type == "cpu"
-        and not as_written.wanted()
+        and not wanted()
         and not torch.is_grad_enabled()
         and not torch.is_autocast_enabled("cpu")
         and not torch.compiler.is_compiling()  # exporting is compiling, too
@@ -68,24 +67,6 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None, activation: str = "no
     if frugal(x):
         return F.relu_(x) if activation == "relu" else torch.ops.aten.gelu_(x)
     return F.relu(x) if activation == "relu" else F.gelu(x)
-
-
-def touched(module: nn.Module) -> bool:
-    """Whether somebody watches the calls of one module with hooks, or has replaced them."""
-    hooks = (*module._forward_hooks.values(), *module._forward_pre_hooks.values())
-    watched = not all(getattr(hook, "keeps_nothing", False) for hook in hooks)
-    backward = module._backward_hooks or module._backward_pre_hooks
-    return watched or bool(backward) or "forward" in vars(module)
-
-
-def untouched(module: nn.Module) -> bool:
-    """Whether a module and all its parts are called as they are, and nobody keeps their results.
-
-    A hook may keep a result, which must then stay as it was. One with an attribute `keeps_nothing`
-    (a stopwatch, say) is no obstacle.
-    """
-    everywhere = torch_module._global_forward_hooks or torch_module._global_forward_pre_hooks
-    return not everywhere and not any(touched(part) for part in module.modules())
 
 
 class FrugalLinear(nn.Linear):

@@ -14,8 +14,8 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 from torch.nn.modules import module as torch_module
 
+from .as_written import touched
 from .crop import Box
-from .inference import touched
 from .model import ImageState, SimpleClick
 
 # the whole image for the next object, the present crop, some for undo, and as many more as objects

@@ -20,7 +20,7 @@ import torch.nn.functional as F  # noqa: N812
 from timm.layers import Attention
 from torch import Tensor, nn
 
-from . import as_written
+from .as_written import touched, wanted
 
 
 def learns(x: Tensor) -> bool:
@@ -33,7 +33,7 @@ def learns(x: Tensor) -> bool:
         and torch.is_grad_enabled()
         and torch.is_autocast_enabled("cpu")
         and torch.get_autocast_dtype("cpu") == torch.bfloat16
-        and not as_written.wanted()
+        and not wanted()
     )
 
 
@@ -62,13 +62,14 @@ class LearningAttention(Attention):
 
 
 def plain_attention(layer: Attention) -> bool:
-    """Whether an attention has no norms, gates or dropout and uses the fused kernel."""
-    norms = (getattr(layer, name, None) for name in ("q_norm", "k_norm", "norm", "gate"))
-    return (
-        layer.fused_attn
-        and all(norm is None or isinstance(norm, nn.Identity) for norm in norms)
-        and layer.attn_drop.p == layer.proj_drop.p == 0
-    )
+    """Whether an attention has no norms, gates or dropout, uses the fused kernel, unwatched."""
+    names = ("q_norm", "k_norm", "norm", "gate", "attn_drop", "proj_drop")
+    parts = [part for name in names if (part := getattr(layer, name, None)) is not None]
+    return layer.fused_attn and all(_does_nothing(part) and not touched(part) for part in parts)
+
+
+def _does_nothing(part: nn.Module) -> bool:
+    return type(part) is nn.Identity or (type(part) is nn.Dropout and part.p == 0)
 
 
 class LearningConv2d(nn.Conv2d):

@@ -87,21 +87,33 @@ def _other_settings(config: TrainConfig, folder: Path) -> list[str]:
         folder: of the finished run.
 
     Returns:
-        "NAME OLD (now NEW)" for every setting that changes what is learned.
+        "NAME OLD (now NEW)" for every setting that changes what is learned, but for the weights it
+        began with and the folders of its data.
     """
     path = folder / "training.json"
     if not path.exists():  # somebody else's weights, put there by hand
         return []
-    before = asdict(TrainConfig()) | json.loads(path.read_text(encoding="utf-8"))
+    try:
+        before = asdict(TrainConfig()) | json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, TypeError):
+        return [f"settings that {path} does not tell"]
     then, now = (json.loads(json.dumps(v)) for v in (before, asdict(config)))  # tuples as lists
     for values in (then, now):  # the same folders may be written in several ways
-        values["data"] = ", ".join(f"{s.name}:{s.weight:g}" for s in parse_mixture(values["data"]))
+        values["data"] = _mixture(values["data"])
     free = {*NOT_LEARNED, "weights"}
     return [
         f"{name} {then[name]} (now {now[name]})"
         for name in now
         if name not in free and then[name] != now[name]
     ]
+
+
+def _mixture(text: str) -> str:
+    """Names and weights of a mixture of data sets, in the order of the names."""
+    try:
+        return ", ".join(sorted(f"{s.name}:{s.weight:g}" for s in parse_mixture(text)))
+    except InputError:  # of another version, whose data sets had other names
+        return text
 
 
 def _done(config: TrainConfig, out: Path) -> bool:

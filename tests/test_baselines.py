@@ -42,7 +42,7 @@ def test_a_radius_that_is_none_is_refused(radius):
     with pytest.raises(InputError, match="radius must be a positive number"):
         DiskPredictor(radius)
     with pytest.raises(InputError, match="radius must be a positive number"):
-        GrabCutPredictor(radius)
+        GrabCutPredictor(radius=radius)
 
 
 def test_grabcuts_probable_disk_has_the_radius_it_is_given(monkeypatch):
@@ -50,7 +50,7 @@ def test_grabcuts_probable_disk_has_the_radius_it_is_given(monkeypatch):
     monkeypatch.setattr(
         baselines.cv2, "grabCut", lambda image, seeds, *_: seen.append(seeds.copy())
     )
-    predictor = GrabCutPredictor(30)
+    predictor = GrabCutPredictor(radius=30)
     predictor.set_image(_picture()[0])
     predictor.predict([(60, 45)], [1])
     assert seen[0][45, 90] == cv2.GC_PR_FGD and seen[0][45, 91] == cv2.GC_PR_BGD

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from timm.layers import Attention
 from torch import Tensor, nn
+from torch.nn.modules.module import register_module_full_backward_hook
 
 from simpleclick_lite import build_model
 from simpleclick_lite.as_written import as_written
@@ -81,13 +82,13 @@ def test_fused_attention_gets_float32_only_where_gradients_are_wanted(monkeypatc
     assert seen == [(torch.float32, False), (torch.float32, False), (torch.bfloat16, True)]
 
 
-def test_plain_products_are_still_there_for_counting():
+def test_plain_products_are_still_there_for_counting(monkeypatch):
     layer, x = attention()
-    layer.fused_attn = False  # what counting.py and layer_costs.py do
     with torch.autocast("cpu", torch.bfloat16):
-        plain = layer(x)
-        layer.fused_attn = True
-        assert torch.allclose(plain.float(), layer(x).float(), atol=0.02)
+        fused = layer(x).float()
+        monkeypatch.setattr(F, "scaled_dot_product_attention", None)
+        layer.fused_attn = False  # what counting.py and layer_costs.py do
+        assert torch.allclose(layer(x).float(), fused, atol=0.02)
 
 
 @pytest.mark.parametrize(
@@ -124,6 +125,7 @@ def test_a_convolution_of_disjoint_windows_is_a_product(layer, size):
         nn.Conv2d(4, 4, 2, stride=2, groups=2),
         nn.Conv2d(4, 4, 2, stride=2, dilation=2),
         nn.ConvTranspose2d(4, 4, 3, stride=2),
+        nn.ConvTranspose2d(4, 4, 2, stride=2, output_padding=1),
         type("Somebodys", (nn.Conv2d,), {})(4, 4, 1),
         nn.GELU(),
     ],
@@ -215,16 +217,30 @@ def test_attention_with_more_in_it_is_timms(more):
     torch.manual_seed(0)
     layer = Attention(32, 4, **more, norm_layer=nn.LayerNorm)
     assert not plain_attention(layer)
-    assert plain_attention(Attention(32, 4))
 
 
-def test_layers_are_as_written_elsewhere():
+def test_parts_of_attention_may_be_replaced_and_watched():
+    layer = Attention(32, 4)
+    assert plain_attention(layer)
+    layer.proj_drop = nn.Identity()
+    assert plain_attention(layer)
+    layer.q_norm.register_forward_hook(lambda *_: None)
+    assert not plain_attention(layer)
+    layer.q_norm = nn.Identity()
+    layer.attn_drop = nn.AlphaDropout(0.0)
+    assert not plain_attention(layer)
+
+
+def test_layers_are_as_written_elsewhere(monkeypatch):
     x = torch.zeros(1)
     with torch.autocast("cpu", torch.bfloat16):
         assert learns(x) and not learns(x.double())
         with torch.no_grad():
             assert not learns(x)
         with as_written():
+            assert not learns(x)
+        with monkeypatch.context() as patch:
+            patch.setattr(torch.compiler, "is_compiling", lambda: True)
             assert not learns(x)
     with torch.autocast("cpu", torch.float16):
         assert not learns(x)
@@ -238,6 +254,15 @@ def test_somebody_who_waits_for_gradients_gets_them():
     with torch.autocast("cpu", torch.bfloat16):
         branch(torch.randn(1, 4, 3, 3, requires_grad=True)).float().sum().backward()
     assert seen
+    branch = FrugalBranch(nn.ConvTranspose2d(4, 4, 2, stride=2), nn.GELU())
+    seen.clear()
+    hook = register_module_full_backward_hook(lambda module, *_: seen.append(type(module)))
+    try:
+        with torch.autocast("cpu", torch.bfloat16):
+            branch(torch.randn(1, 4, 3, 3, requires_grad=True)).float().sum().backward()
+    finally:
+        hook.remove()
+    assert nn.ConvTranspose2d in seen
 
 
 def test_a_layer_that_somebody_watches_is_called():

@@ -159,6 +159,41 @@ def test_the_command_of_a_recipe_repeats_its_seeds(monkeypatch):
     assert experiments.recipe_command(counted) == f"{start} --seed 0"
 
 
+def test_two_runs_of_the_recipe_are_compared(monkeypatch, tmp_path):
+    tried, card = load(monkeypatch, "tried"), load(monkeypatch, "model_card")
+    assert "not run again" in card._again(tmp_path)
+    blank = {"group": "recipe", "samples": 32, "hours": 0.1, "image_size": 448}
+    rows = [
+        {**blank, "name": name, "miou": [0.5] * 9 + [last], "command": "simpleclick-lite train"}
+        for name, last in zip(tried.SEEDS[0], (0.7, 0.8), strict=True)
+    ]
+    for count, how in ((1, "run once,"), (2, "run twice, from two seeds")):
+        text = json.dumps({"rows": rows[:count]})
+        (tmp_path / f"{tried.RESULT}.json").write_text(text, encoding="utf-8")
+        assert how in card._again(tmp_path)
+    found = "\n".join(tried.part(tmp_path))
+    assert "differ by 0.010 in the mean of ten clicks" in found
+    assert "at most 0.100 (click 10)." in found
+    assert "Two seeds of one recipe differed by 0.010 in the mean" in found
+
+
+def test_clicks_are_compared_object_by_object(monkeypatch):
+    text = load(monkeypatch, "report_text")
+    settings = {"max_clicks": 20, "data": "grabcut"}
+
+    def result(*ious: list[float]) -> dict:
+        rows = [{"name": str(k), "iou": v} for k, v in enumerate(ious)]
+        mean = [sum(v) / len(ious) for v in zip(*ious, strict=True)]
+        return {"settings": settings, "objects": rows, "miou": mean}
+
+    ours = result([0.1, 0.95], [0.9, 0.95], [0.2, 0.3])
+    theirs = result([0.95, 0.95], [0.5, 0.6], [0.3, 0.3])
+    assert text.clicks_needed(ours, 90) == {"0": 2, "1": 1, "2": 20}
+    told = text._by_object(ours, theirs)
+    assert "to 90% fewer clicks on 1, as many or never on 1, more on 1 (medians 2 and" in told
+    assert "after click 1 grabCut's mean IoU is higher" in told
+
+
 def test_the_table_of_what_was_tried_says_whether_a_change_was_better(monkeypatch, tmp_path):
     tried = load(monkeypatch, "tried")
     blank = {"group": "ingredients", "samples": 32, "hours": 0.1, "image_size": 128}

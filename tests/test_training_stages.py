@@ -62,6 +62,14 @@ def test_of_a_finished_stage_it_is_said_which_settings_would_be_others_now(tmp_p
     train_stages(stages(resume=True, lr=1e-3, seed=3), tmp_path)
     told = "first: done before with lr 1e-05 (now 0.001), seed 0 (now 3)\n"
     assert told in capsys.readouterr().out
+    path = tmp_path / "first" / "training.json"
+    saved = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps(saved | {"data": "gone:1"}), encoding="utf-8")
+    train_stages(stages(resume=True), tmp_path)
+    assert "done before with data gone:1 (now synthetic:1)" in capsys.readouterr().out
+    path.write_text("{", encoding="utf-8")
+    train_stages(stages(resume=True), tmp_path)
+    assert "training.json does not tell" in capsys.readouterr().out
 
 
 def test_a_teacher_that_is_missing_is_told_before_the_first_stage(tmp_path, monkeypatch):
