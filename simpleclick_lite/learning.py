@@ -2,10 +2,10 @@
 
 The gradients of two things are slow on a CPU in bfloat16 (benchmarks/learning_cost.py):
 
-- Fused attention. It gets float32, and what goes in and comes out stays bfloat16; that keeps more
-  for the backward pass.
-- Convolutions whose windows do not overlap: patch embeddings, upsampling by two, 1x1. They are one
-  matrix product over all windows, and written so they take a fraction of the time.
+- Fused attention over few tokens, as in windows. It gets float32, and what goes in and comes out
+  stays bfloat16; that keeps more for the backward pass.
+- Convolutions whose windows do not overlap: patch embeddings, upsampling by two. They are one
+  matrix product over all windows; so is a 1x1 convolution, which alone gains nothing.
 
 Numbers differ by rounding only. Everywhere else the layers run as PyTorch and timm wrote them;
 inference.py has the same for when nobody asks for a gradient.
@@ -21,6 +21,8 @@ from timm.layers import Attention
 from torch import Tensor, nn
 
 from .as_written import touched, wanted
+
+MOST_TOKENS = 512  # for which float32 is quicker; with 784 bfloat16 is, with 400 it is not
 
 
 def learns(x: Tensor) -> bool:
@@ -49,7 +51,8 @@ class LearningAttention(Attention):
                 added to the products.
             more: further arguments of timm's layer.
         """
-        if any(more.values()) or not (learns(x) and plain_attention(self)):
+        few = x.shape[1] <= MOST_TOKENS
+        if any(more.values()) or not (few and learns(x) and plain_attention(self)):
             return super().forward(x, attn_mask=attn_mask, **more)
         b, n, _ = x.shape
         heads = self.qkv(x).float().view(b, n, 3, self.num_heads, self.head_dim)

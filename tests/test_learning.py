@@ -16,6 +16,7 @@ from simpleclick_lite.as_written import as_written
 from simpleclick_lite.backbone import PlainViT
 from simpleclick_lite.inference import FrugalBranch, linear
 from simpleclick_lite.learning import (
+    MOST_TOKENS,
     LearningAttention,
     LearningConv2d,
     disjoint,
@@ -64,7 +65,7 @@ def test_attention_is_as_near_to_float32_as_what_it_replaces(masked):
     nearly(ours, theirs, true)
 
 
-def test_fused_attention_gets_float32_only_where_gradients_are_wanted(monkeypatch):
+def test_fused_attention_gets_float32_only_where_that_is_quicker(monkeypatch):
     seen = []
     fused = F.scaled_dot_product_attention
 
@@ -79,7 +80,9 @@ def test_fused_attention_gets_float32_only_where_gradients_are_wanted(monkeypatc
         assert layer(x).dtype == torch.bfloat16
         with torch.no_grad():
             layer(x)
-    assert seen == [(torch.float32, False), (torch.float32, False), (torch.bfloat16, True)]
+        layer(torch.zeros(1, MOST_TOKENS + 1, 32))
+    wide = (torch.bfloat16, True)
+    assert seen == [(torch.float32, False), (torch.float32, False), wide, wide]
 
 
 def test_plain_products_are_still_there_for_counting(monkeypatch):
