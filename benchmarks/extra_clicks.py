@@ -23,7 +23,7 @@ from simpleclick_lite.clicks import Click
 from simpleclick_lite.data import Sample, open_dataset
 from simpleclick_lite.evaluation import intersection_over_union
 from simpleclick_lite.files import write_json
-from simpleclick_lite.predictor import Prediction
+from simpleclick_lite.prediction import Prediction
 from simpleclick_lite.simulation import robot_click
 
 OUT = Path(__file__).resolve().parent / "results" / "extra_clicks.json"

@@ -18,8 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from simpleclick_lite.data.registry import DATASETS
-from simpleclick_lite.errors import InputError
-from simpleclick_lite.fetch import FetchError, fetch_file, need_disk, size_text
+from simpleclick_lite.disk import need_disk, size_text
+from simpleclick_lite.errors import FetchError, InputError
+from simpleclick_lite.fetch import fetch_file
 from simpleclick_lite.files import write_json
 from simpleclick_lite.unpacking import BrokenArchiveError, unpack
 

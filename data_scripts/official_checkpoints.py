@@ -5,7 +5,7 @@ from pathlib import Path
 
 from _common import Recipe, run
 
-from simpleclick_lite.fetch import FetchError
+from simpleclick_lite.errors import FetchError
 
 FOLDER = "https://drive.google.com/drive/folders/1qpK0gtAPkVMF7VC42UA9XF4xMWr5KJmL"
 

@@ -20,7 +20,8 @@ import numpy as np
 
 from .annotation import CutObject
 from .clicks import Click
-from .predictor import Prediction, Predictor, State, continue_together
+from .prediction import Prediction, State
+from .predictor import Predictor, continue_together
 from .rle import decode_rle
 
 NET_INPUTS = ("net_image", "net_previous_mask")

@@ -1,83 +1,25 @@
 """The command line: `simpleclick-lite train | evaluate | segment | data | bench | course`.
 
-What each command does stands in commands.py, which is imported only when a command runs, so that
-`--help` answers at once. A user's mistake ends in one line on standard error and exit code 2;
-Ctrl-C in exit code 130.
+What each command does stands in commands.py and its neighbors, imported only when a command runs,
+so that `--help` answers at once. A user's mistake ends in one line on standard error and exit code
+2; Ctrl-C in exit code 130.
 """
 
 from __future__ import annotations
 
 import argparse
-import ast
+import importlib
 import os
-import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from . import __version__
+from .cli_arguments import Parser, joined, point, positive, setting, share
 from .errors import InputError
 
 PROGRAM = "simpleclick-lite"
-
-
-class _Parser(argparse.ArgumentParser):
-    """An argument parser that says what is wrong in one line, without the whole usage."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
-
-
-def _point(text: str) -> tuple[float, float]:
-    """`X,Y` as two numbers; whether they lie inside the image is checked later."""
-    try:
-        x, y = text.split(",")
-        return float(x), float(y)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(
-            f"a click is two numbers X,Y, for example 120,85, not {text!r}"
-        ) from error
-
-
-def _setting(text: str) -> tuple[str, Any]:
-    """`NAME=VALUE`; the value is a Python literal where it can be read as one, else text."""
-    name, equals, value = text.partition("=")
-    if not (equals and name.isidentifier()):
-        raise argparse.ArgumentTypeError(f"give NAME=VALUE, not {text!r}")
-    try:
-        return name, ast.literal_eval(value)
-    except (ValueError, SyntaxError):
-        return name, value
-
-
-def _positive(text: str) -> int:
-    """A whole number of at least 1."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
-    return int(text)
-
-
-def _share(text: str) -> float:
-    """A number above 0 and at most 1."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value <= 1:  # also refuses nan
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0 and at most 1")
-    return value
-
-
-def _joined(argv: Sequence[str]) -> list[str]:
-    """`--positive -3,5` as `--positive=-3,5`: argparse takes what begins with - for an option."""
-    joined: list[str] = []
-    for text in argv:
-        if joined and joined[-1] in ("--positive", "--negative") and re.match(r"-[\d.]", text):
-            joined[-1] += f"={text}"
-        else:
-            joined.append(text)
-    return joined
 
 
 def _flag(parser: argparse.ArgumentParser, name: str, text: str) -> None:
@@ -100,7 +42,7 @@ def _add_predictor(parser: argparse.ArgumentParser) -> None:
 def _add_class(course: argparse.ArgumentParser) -> None:
     """The options of `course` that run it for a class."""
     course.add_argument(
-        "--students", type=_positive, metavar="N", help="run it for a class of N, each her own seed"
+        "--students", type=positive, metavar="N", help="run it for a class of N, each her own seed"
     )
     course.add_argument(
         "--parameters",
@@ -110,13 +52,13 @@ def _add_class(course: argparse.ArgumentParser) -> None:
     )
     course.add_argument(
         "--at-once",
-        type=_positive,
+        type=positive,
         metavar="K",
         help="a class's notebooks that run side by side (default: the number of processors)",
     )
     course.add_argument(
         "--time-limit",
-        type=_positive,
+        type=positive,
         default=1800,
         metavar="SECONDS",
         help="after which a class's notebook is stopped and counts as failed (default: 1800)",
@@ -129,7 +71,7 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--split", help="train or val, where the data set has both")
     parser.add_argument(
         "--option",
-        type=_setting,
+        type=setting,
         action="append",
         default=[],
         metavar="NAME=VALUE",
@@ -139,14 +81,14 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
 
 def _add_data_commands(data: argparse.ArgumentParser) -> None:
     """`data list`, `data check NAME`, `data show NAME`."""
-    actions = data.add_subparsers(metavar="ACTION", required=True, parser_class=_Parser)
+    actions = data.add_subparsers(metavar="ACTION", required=True, parser_class=Parser)
     listing = actions.add_parser("list", help="every data set, and where it lies under --root")
     listing.add_argument("--root", type=Path, metavar="DIR", help="a folder of data sets")
-    listing.set_defaults(run=_run("data_list"))
+    listing.set_defaults(run=_run("data_list", "commands_data"))
     check = actions.add_parser("check", help="read every file and list what is wrong")
     check.add_argument("name", metavar="NAME")
     _add_data(check)
-    check.set_defaults(run=_run("data_check"))
+    check.set_defaults(run=_run("data_check", "commands_data"))
     show = actions.add_parser("show", help="draw photographs with their masks")
     show.add_argument("name", metavar="NAME")
     _add_data(show)
@@ -159,18 +101,17 @@ def _add_data_commands(data: argparse.ArgumentParser) -> None:
     )
     show.add_argument("--seed", type=int, default=0, help="of the training samples")
     show.add_argument(
-        "--count", type=_positive, metavar="N", help="pictures (default: 24, in training 64)"
+        "--count", type=positive, metavar="N", help="pictures (default: 24, in training 64)"
     )
     show.add_argument("--out", type=Path, default=Path("sheet.png"), metavar="OUT.png")
-    show.set_defaults(run=_run("data_show"))
+    show.set_defaults(run=_run("data_show", "commands_data"))
 
 
-def _run(command: str) -> Callable[[argparse.Namespace], int]:
-    """A function that imports the commands and runs one of them."""
+def _run(command: str, module: str = "commands") -> Callable[[argparse.Namespace], int]:
+    """A function that imports a module of commands and runs one of them."""
 
     def run(args: argparse.Namespace) -> int:
-        from . import commands
-
+        commands = importlib.import_module(f".{module}", __package__)
         return getattr(commands, command)(args)
 
     return run
@@ -178,9 +119,9 @@ def _run(command: str) -> Callable[[argparse.Namespace], int]:
 
 def build_parser() -> argparse.ArgumentParser:
     """The whole command line; no heavy import happens here."""
-    parser = _Parser(prog=PROGRAM, description="Click-based interactive segmentation.")
+    parser = Parser(prog=PROGRAM, description="Click-based interactive segmentation.")
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
-    commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=_Parser)
+    commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=Parser)
 
     def add(name: str, text: str, **options: Any) -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=text, description=text, **options)
@@ -195,23 +136,23 @@ def build_parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--data", required=True, metavar="NAME", help="data set")
     _add_data(evaluate)
     evaluate.add_argument("--json", type=Path, required=True, metavar="OUT.json")
-    evaluate.add_argument("--max-clicks", type=_positive, default=20, metavar="N")
+    evaluate.add_argument("--max-clicks", type=positive, default=20, metavar="N")
     evaluate.add_argument(
         "--stop-iou",
-        type=_share,
+        type=share,
         metavar="IOU",
         help="stop at this IoU: 0.9 is enough for NoC and quicker; mIoU then stays empty",
     )
     evaluate.add_argument(
         "--batch-size",
-        type=_positive,
+        type=positive,
         default=1,
         metavar="B",
         help="objects that share a pass of the network, for a GPU (default: 1)",
     )
     evaluate.add_argument(
         "--jobs",
-        type=_positive,
+        type=positive,
         default=1,
         metavar="N",
         help="threads that each see one object through, for a CPU (default: 1)",
@@ -226,14 +167,14 @@ def build_parser() -> argparse.ArgumentParser:
         "--curve", type=Path, metavar="OUT.png", help="IoU over clicks (default: beside the JSON)"
     )
     evaluate.add_argument(
-        "--limit", type=_positive, metavar="N", help="only N objects, chosen at random but fixed"
+        "--limit", type=positive, metavar="N", help="only N objects, chosen at random but fixed"
     )
     evaluate.add_argument(
         "--resume", action="store_true", help="go on where the same command was interrupted"
     )
     evaluate.add_argument(
         "--note",
-        type=_setting,
+        type=setting,
         action="append",
         default=[],
         metavar="NAME=VALUE",
@@ -245,7 +186,7 @@ def build_parser() -> argparse.ArgumentParser:
     for kind in ("positive", "negative"):
         segment.add_argument(
             f"--{kind}",
-            type=_point,
+            type=point,
             action="append",
             default=[],
             metavar="X,Y",
@@ -261,6 +202,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_data_commands(data)
 
     bench = add("bench", "seconds per click on this machine, or the paper's tables beside ours")
+    bench.set_defaults(run=_run("bench", "commands_bench"))
     bench.add_argument(
         "--table",
         metavar="NAME",
@@ -274,11 +216,11 @@ def build_parser() -> argparse.ArgumentParser:
         help="measured results for the paper's tables (default: benchmarks/results)",
     )
     bench.add_argument("--models", nargs="+", metavar="PRESET", help="micro, xtiny, base, …")
-    bench.add_argument("--image-size", type=_positive, metavar="PIXELS")
-    bench.add_argument("--clicks", type=_positive, default=5, metavar="N")
+    bench.add_argument("--image-size", type=positive, metavar="PIXELS")
+    bench.add_argument("--clicks", type=positive, default=5, metavar="N")
     bench.add_argument("--device", help="cpu, cuda, mps (default: the best there is)")
     bench.add_argument(
-        "--threads", type=_positive, default=2, metavar="N", help="of --table latency (default: 2)"
+        "--threads", type=positive, default=2, metavar="N", help="of --table latency (default: 2)"
     )
     bench.add_argument(
         "--options",
@@ -296,7 +238,7 @@ def build_parser() -> argparse.ArgumentParser:
     course.add_argument("--out", type=Path, metavar="DIR", help="default: runs/course")
     course.add_argument(
         "--parameter",
-        type=_setting,
+        type=setting,
         action="append",
         default=[],
         metavar="NAME=VALUE",
@@ -315,7 +257,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0 success, 1 something ran and failed, 2 a user's mistake, 130 Ctrl-C.
     """
-    argv = _joined(sys.argv[1:] if argv is None else argv)
+    argv = joined(sys.argv[1:] if argv is None else argv)
     parser = build_parser()
     try:
         args, rest = parser.parse_known_args(argv)

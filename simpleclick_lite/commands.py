@@ -1,9 +1,11 @@
-"""What the commands of the command line do, a function each; cli.py reads their arguments."""
+"""What the commands of the command line do, a function each; cli.py reads their arguments.
+
+`data` and `bench` are in commands_data.py and commands_bench.py.
+"""
 
 from __future__ import annotations
 
 import argparse
-import statistics
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +17,6 @@ from .errors import InputError
 from .files import atomic_path, read_image, write_png
 
 if TYPE_CHECKING:
-    from .data.sampling import TrainingSamples
     from .predictor import Predictor
     from .robot import Segmenter
 
@@ -198,110 +199,6 @@ def _export(folder: Path, path: Path, image: np.ndarray, mask: np.ndarray) -> No
 
     target = MaskedObject(1, "object", mask)
     export([AnnotatedImage(path.stem, image, [target], file_from(folder, path))], folder)
-
-
-def data_list(args: argparse.Namespace) -> int:
-    """`data list`: every data set, and where it lies."""
-    from .data.check import format_listing, list_datasets
-
-    print(format_listing(list_datasets(args.root)))
-    return 0
-
-
-def data_check(args: argparse.Namespace) -> int:
-    """`data check`: every problem on a line of its own; exit code 1 if there is one."""
-    from .data.check import check_dataset
-
-    report = check_dataset(args.name, args.root, args.split, **dict(args.option))
-    for problem in report.problems:
-        print(problem)
-    print(report.summary)
-    return 0 if report.ok else 1
-
-
-def data_show(args: argparse.Namespace) -> int:
-    """`data show`: a sheet of photographs with their masks, or of training samples."""
-    from .data.show import show_dataset, show_training
-
-    if args.training is not None:
-        show_training(_training_samples(args), args.out, args.count or 64)
-        print(f"wrote {args.out}")
-        return 0
-    shown = show_dataset(
-        args.name, args.root, args.out, args.count or 24, args.split, **dict(args.option)
-    )
-    print(f"wrote {args.out}")
-    if shown.skipped:
-        print(shown.report(), file=sys.stderr)
-    return 0
-
-
-def _training_samples(args: argparse.Namespace) -> TrainingSamples:
-    """The stream of samples that `train --preset PRESET --data NAME` would learn from."""
-    from .training import make_samples
-    from .training_presets import preset
-
-    if args.split is not None or args.option:
-        raise InputError("--training reads what training reads; leave --split and --option out")
-    root = None if args.root is None else str(args.root)
-    return make_samples(preset(args.training, data=args.name, root=root, seed=args.seed))
-
-
-def bench(args: argparse.Namespace) -> int:
-    """`bench`: milliseconds per click of each preset, also as a ratio to the first; or a table."""
-    if args.table == "latency":
-        return _bench_latency(args)
-    if args.table is not None:
-        from .tables import print_table
-
-        print(print_table(args.table, args.results))
-        return 0
-    from .model import build_model
-    from .predictor import Predictor
-
-    rng = np.random.default_rng(0)
-    size, models = args.image_size or 448, args.models or ["micro", "xtiny"]
-    image = rng.integers(0, 256, (size, size, 3), dtype=np.uint8)
-    points = rng.uniform(0, size - 1, (args.clicks, 2)).tolist()
-    predictors = [Predictor(build_model(m, size), args.device) for m in models]
-    times: list[list[float]] = [[] for _ in predictors]
-    # in turn, so that whatever else the machine does falls on all of them; the first is warm-up
-    for count in range(args.clicks + 1):
-        for predictor, spent in zip(predictors, times, strict=True):
-            if not count:
-                predictor.set_image(image)
-            answer = predictor.predict(points[: max(1, count)])
-            spent.append(answer.milliseconds)
-    device = predictors[0].device
-    print(f"{size} pixels, mirror averaging, {device}, {args.clicks} clicks, median")
-    print(f"{'model':10} {'parameters':>12} {'ms per click':>13} {'ratio':>7}")
-    medians = [statistics.median(spent[1:]) for spent in times]
-    for name, predictor, median in zip(models, predictors, medians, strict=True):
-        count = sum(p.numel() for p in predictor.model.parameters())
-        print(f"{name:10} {count:12,} {median:13.1f} {median / medians[0]:7.2f}")
-    return 0
-
-
-def _bench_latency(args: argparse.Namespace) -> int:
-    """`bench --table latency`: beside the plain reference, with the share of the peak."""
-    import shlex
-
-    from .files import write_json
-    from .latency import measure
-
-    sizes = [args.image_size] if args.image_size else [224, 448]
-    cases = [(name, size) for name in args.models or ["xtiny", "base"] for size in sizes]
-    command = shlex.join(["simpleclick-lite", *sys.argv[1:]])
-
-    def save(result: dict) -> None:
-        if args.json is not None:
-            write_json(args.json, {"command": command, **result})
-
-    result = measure(cases, args.clicks, args.threads, args.options, save=save)
-    print(f"{result['machine']}; {result['clock']}; peak {result['peak_gflops']} GFLOP/s in fp32")
-    if args.json is not None:
-        print(f"wrote {args.json}")
-    return 0
 
 
 def course(args: argparse.Namespace) -> int:

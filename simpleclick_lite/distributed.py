@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from .errors import InputError
+
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
@@ -22,6 +24,19 @@ def sharding_plan(model: nn.Module) -> list[nn.Module]:
     What is left (embeddings, positions) belongs to the whole model.
     """
     return [*model.backbone.blocks, *model.pyramid.branches, model.head]
+
+
+def check_sharding(processes: int, precision: str) -> None:
+    """Whether a run can be sharded.
+
+    Raises:
+        InputError: one process alone, or precision fp16.
+    """
+    if processes == 1 or precision == "fp16":
+        raise InputError(
+            "fsdp needs several processes (accelerate launch --num_processes N) and "
+            "precision no or bf16"
+        )
 
 
 def shard(model: nn.Module, **options: Any) -> nn.Module:

@@ -1,5 +1,25 @@
-"""The exception for a user's mistake: the command line prints its sentence, no traceback."""
+"""The exceptions for a user's mistake: the command line prints the sentence, no traceback."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
 
 
 class InputError(ValueError):
     """Something the user gave cannot be used; the message names it and says what to do."""
+
+
+class FetchError(InputError):
+    """Something could not be fetched or unpacked; nothing incomplete was left in its place."""
+
+
+@contextlib.contextmanager
+def named_errors(name: str) -> Iterator[None]:
+    """Turn whatever a broken file makes a reader raise into an `InputError` with the name in it."""
+    try:
+        yield
+    except (InputError, ModuleNotFoundError, MemoryError):
+        raise
+    except Exception as error:  # files can be broken in ways that no reader foresees
+        raise InputError(f"{name} cannot be read ({type(error).__name__}: {error})") from error

@@ -1,4 +1,4 @@
-"""Downloads that go on where they stopped, and archives that cannot write outside their folder.
+"""Downloads that go on where they stopped, with checksums.
 
 pooch compares checksums and moves a finished file to its place; it cannot resume, so `Resuming` is
 plugged into it: what has arrived stays in NAME.part, beside NAME.part.json, which says of which
@@ -7,86 +7,26 @@ version of which address it is. NAME itself only ever exists complete.
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import hashlib
 import json
 import os
 import re
-import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import IO
 
 from tqdm import tqdm
 
-from .errors import InputError
+from .disk import DiskError, disk_errors, need_disk, open_file
+from .errors import FetchError, InputError
 from .files import write_json
 
 CHUNK = 1 << 16  # bytes; a broken connection loses less than this
-RESERVE = 50 << 20  # bytes of disk that are left free
 TRY_AGAIN = (408, 429, 500, 502, 503, 504)  # answers of a server that is only busy
-
-
-class FetchError(InputError):
-    """Something could not be fetched or unpacked; nothing incomplete was left in its place."""
-
-
-class DiskError(FetchError):
-    """The disk is full or cannot be written; another address would not help."""
 
 
 class _InterruptedError(Exception):
     """The connection ended early; another attempt goes on from there."""
-
-
-def size_text(count: float | None) -> str:
-    """Bytes for people: 1.4 GB."""
-    if count is None:
-        return "unknown size"
-    for unit in ("bytes", "kB", "MB"):
-        if count < 1000:
-            return f"{count:.3g} {unit}"
-        count /= 1000
-    return f"{count:.3g} GB"
-
-
-def free_bytes(path: Path) -> int:
-    """Free disk where `path` is, or would be."""
-    path = path.resolve()
-    while not path.exists():
-        path = path.parent
-    return shutil.disk_usage(path).free
-
-
-def need_disk(path: Path, needed: int, what: str) -> None:
-    """Refuse work for which the disk is too small.
-
-    Raises:
-        DiskError: fewer than `needed` bytes are free.
-    """
-    free = free_bytes(path)
-    if needed + RESERVE > free:
-        raise DiskError(
-            f"{what} needs {size_text(needed)} of disk at {path}, {size_text(free)} are free; "
-            "free some space or choose another folder"
-        )
-
-
-@contextlib.contextmanager
-def disk_errors(path: Path, then: str) -> Iterator[None]:
-    """Turn the system's errors of writing into one sentence."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno == errno.ENOSPC:
-            raise DiskError(f"the disk is full at {path}; free some space, {then}") from error
-        raise DiskError(f"cannot write {path}: {error.strerror or error}") from error
-
-
-def _open(path: Path, mode: str) -> IO[bytes]:
-    return path.open(mode)
 
 
 class Resuming:
@@ -196,7 +136,7 @@ class Resuming:
                 self._discard()
                 write_json(self.note, {"url": url, "same": _same(answer.headers), "total": total})
             with (
-                _open(self.part, "ab") as file,
+                open_file(self.part, "ab") as file,
                 tqdm(
                     total=total,
                     initial=have,

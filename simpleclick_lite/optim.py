@@ -196,3 +196,22 @@ class AveragedWeights:
 
                 value = distribute_tensor(value.to(ours.device), ours.device_mesh, ours.placements)
             ours.copy_(value)
+
+
+def copied_weights(model: nn.Module) -> dict[str, Tensor]:
+    """A copy of a network's weights on the CPU, name -> tensor."""
+    return {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
+
+
+def mixed(weights: dict[str, Tensor], others: dict[str, Tensor], share: float) -> dict[str, Tensor]:
+    """Weights of one network with a share of another's, name -> tensor.
+
+    Args:
+        weights: name -> tensor.
+        others: the same names, or none, which changes nothing.
+        share: of the others, from 0 to 1.
+    """
+    return weights | {
+        name: torch.lerp(weights[name], other.to(weights[name]), share)
+        for name, other in others.items()
+    }

@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from .data.base import Records, Sample, Scene
+from .data.base import Sample, Scene
+from .data.records import Records
 from .errors import InputError
 from .files import read_image, to_rgb8
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -16,12 +15,13 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-from .clicks import DISK_RADIUS, Click, check_clicks, click_map, pad_clicks
+from .clicks import Click, check_clicks, pad_clicks
 from .crop import Box, next_box, to_crop
 from .errors import InputError
 from .files import to_rgb8
 from .kept_crops import KeptCrops, fingerprint, join, resize, runs_in_two_parts
 from .model import SimpleClick
+from .prediction import Prediction, State, View
 from .simulation import MASK_THRESHOLD
 
 
@@ -45,54 +45,6 @@ def get_device(device: str | torch.device | None = None) -> torch.device:
         reason = str(error).splitlines()[0]
         raise InputError(f"device {device!r} cannot be used: {reason}") from error
     return found
-
-
-@dataclass(frozen=True)
-class State:
-    """What the next click continues from: clicks so far, their answer, and the crop."""
-
-    clicks: tuple[Click, ...] = ()
-    probability: np.ndarray | None = None  # (H, W) float32
-    box: Box | None = None
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """The answer to one click, and what the network was shown for it."""
-
-    mask: np.ndarray  # (H, W) bool
-    probability: np.ndarray  # (H, W) float32
-    crop: tuple[int, int, int, int]  # x0, y0, x1, y1 in image pixels, x1 and y1 not included
-    milliseconds: float
-    state: State  # pass it back to continue from here, or keep it to undo
-    net_image: Tensor = field(repr=False)  # (1, 3, h, w) in [0, 1]: crop as the network saw it
-    net_points: Tensor = field(repr=False)  # (1, N, 2) xy in the crop
-    net_labels: Tensor = field(repr=False)  # (1, N)
-    net_previous_mask: Tensor = field(repr=False)  # (1, 1, h, w)
-    disk_radius: float = DISK_RADIUS  # pixels of the crop
-    cached: bool = False  # late fusion: the image part of this crop was known already
-
-    def click_map(self) -> np.ndarray:
-        """The (3, h, w) click map the network saw: previous mask, positive, negative disks."""
-        shown = click_map(
-            self.net_points, self.net_labels, self.net_previous_mask, self.disk_radius
-        )
-        return shown[0].cpu().numpy()
-
-
-@dataclass(frozen=True)
-class View:
-    """What the network is shown for one object, and what its answer continues from."""
-
-    state: State
-    clicks: tuple[Click, ...]
-    crops: KeptCrops
-    box: Box
-    image: Tensor  # (1, 3, h, w) in [0, 1]
-    points: Tensor  # (1, N, 2) xy in the crop
-    labels: Tensor  # (1, N)
-    previous: Tensor  # (1, 1, h, w)
-    start: float  # seconds, when the click came
 
 
 class Predictor:

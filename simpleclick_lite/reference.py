@@ -18,7 +18,8 @@ from .as_written import as_written
 from .clicks import DISK_RADIUS
 from .embedding import normalize
 from .model import SimpleClick
-from .predictor import Predictor, View
+from .prediction import View
+from .predictor import Predictor
 
 
 def whole_image_disks(

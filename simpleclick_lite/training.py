@@ -11,11 +11,9 @@ share a batch.
 
 from __future__ import annotations
 
-import math
-import time
 import warnings
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -24,35 +22,30 @@ from tqdm import tqdm
 
 from .checkpoint import save_model
 from .data.sampling import Batch
-from .distillation import FeatureDistillation
-from .distributed import make_accelerator, shard
-from .errors import InputError
+from .distributed import check_sharding, make_accelerator, shard
 from .loss import normalized_focal_loss
 from .model import SimpleClick
-from .optim import AveragedWeights, build_optimizer, parameter_groups, schedule_factor
+from .optim import AveragedWeights, copied_weights, mixed
 from .predictor import get_device
-from .simulation import MASK_THRESHOLD
-from .training_batches import KeyedDropout, Share
+from .training_batches import KeyedDropout, Share, batch_iou
 from .training_checkpoint import checkpoint_of, restore
 from .training_config import TrainConfig, check_config
 from .training_guard import LossWatch, StopRequest, memory_advice
+from .training_meter import Meter
 from .training_presets import PRESETS, changes, preset
 from .training_rounds import CarriedRounds, FreshRounds
-from .training_setup import make_model, make_samples
-from .training_state import RunFolder
+from .training_setup import (
+    make_distillation,
+    make_model,
+    make_optimizer,
+    make_samples,
+    rate_factor,
+    step_count,
+)
+from .training_state import RunFolder, TrainResult
 from .training_validation import Validation, describe
 
 __all__ = ["PRESETS", "TrainConfig", "TrainResult", "Trainer", "preset", "train"]
-
-
-@dataclass(frozen=True)
-class TrainResult:
-    """What a finished run gives back."""
-
-    folder: Path  # holds config.json and model.safetensors
-    steps: int  # finished optimizer steps
-    samples_per_second: float  # over this call
-    validation: dict[str, list[float]]  # data set -> mIoU after 1, 2, … clicks
 
 
 def train(config: TrainConfig, progress: bool = True) -> TrainResult:
@@ -73,15 +66,6 @@ def train(config: TrainConfig, progress: bool = True) -> TrainResult:
     """
     with memory_advice(config):
         return Trainer(config, progress).run()
-
-
-def batch_iou(logits: Tensor, target: Tensor) -> Tensor:
-    """Mean IoU of the thresholded prediction with the target; an empty union counts as 1."""
-    limit = math.log(MASK_THRESHOLD / (1 - MASK_THRESHOLD))
-    found, truth, counted = logits > limit, target == 1, target != -1
-    both = (found & truth).sum((1, 2, 3)).float()
-    either = ((found | truth) & counted).sum((1, 2, 3)).float()
-    return torch.where(either > 0, both / either.clamp(min=1), torch.ones_like(both)).mean()
 
 
 class Trainer:
@@ -112,24 +96,15 @@ class Trainer:
         self.folder = RunFolder(Path(config.out), config.keep, write=self.main)
 
         self.samples = make_samples(config)
-        self.steps = config.steps or math.ceil(
-            config.epochs * (config.epoch_length or len(self.samples)) / config.batch_size
-        )
-        epoch = self.steps / config.epochs if config.epochs else 1
-        self.factor = schedule_factor(
-            config.schedule,
-            self.steps,
-            config.warmup,
-            [round(m * epoch) for m in config.milestones],
-            final=config.final_rate,
-        )
+        self.steps = step_count(config, len(self.samples))
+        self.factor = rate_factor(config, self.steps)
         self._build_model(model or make_model(config))
         rounds = CarriedRounds if config.carry else FreshRounds
         self.rounds = rounds(self.samples, config, self.device, self.share)
         self.validation = Validation(config, self.share, self.device)
         self.watch = LossWatch(self.device, self.folder)
         self.start = 0
-        self.began, self.waited = time.perf_counter(), 0.0
+        self.meter = Meter(self.device, config.batch_size)
 
     def _build_model(self, model: SimpleClick) -> None:
         """Optimizer and averaged weights, on their devices and spread over processes."""
@@ -141,52 +116,22 @@ class Trainer:
         channels = model.config.head_channels
         self.dropout = model.head.dropout = KeyedDropout(model.head.dropout, channels)
         # before a checkpoint is read, so that a resumed run mixes in the same
-        begin = model.state_dict() if config.start_share else {}
-        self.began_with = {k: v.detach().cpu().clone() for k, v in begin.items()}
+        self.began_with = copied_weights(model) if config.start_share else {}
         model.to(self.device)
         if config.fsdp:
-            if self.share.world == 1 or config.precision == "fp16":
-                raise InputError(
-                    "fsdp needs several processes (accelerate launch --num_processes N) and "
-                    "precision no or bf16"
-                )
+            check_sharding(self.share.world, config.precision)
             shard(model)
         self.average = AveragedWeights(model, config.ema) if config.ema else None
-        groups = parameter_groups(
-            model, model.config.depth, config.lr, config.weight_decay, config.layer_decay
-        )
-        self.distillation = self._build_distillation()
+        self.distillation = make_distillation(config, model, self.share.world)
         if self.distillation is not None:
-            learned = dict(self.distillation.named_parameters())
-            groups.append(
-                {
-                    "params": list(learned.values()),
-                    "names": [f"distillation.{name}" for name in learned],
-                    "lr": config.lr,
-                    "weight_decay": 0.0,
-                    "lr_scale": 1.0,
-                }
-            )
-        optimizer = build_optimizer(config.optimizer, groups, config.lr, (0.9, config.beta2))
+            self.distillation.to(self.device)
+        optimizer = make_optimizer(config, model, self.distillation)
         if config.compile:
             model.compile()
         if config.fsdp:
             self.network, self.optimizer = model, self.accelerator.prepare(optimizer)
         else:
             self.network, self.optimizer = self.accelerator.prepare(model, optimizer)
-
-    def _build_distillation(self) -> FeatureDistillation | None:
-        """The second loss, on the tokens; None where `distill` is 0."""
-        if not self.config.distill:
-            return None
-        if self.share.world > 1:
-            raise InputError("distill works in one process only; set it to 0")
-        shape = self.model.config
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.config.seed)
-            found = FeatureDistillation(shape.width, shape.patch_size)
-        found.watch(self.model.backbone)
-        return found.to(self.device)
 
     def run(self) -> TrainResult:
         """Train from the start, or from the last checkpoint, to the end."""
@@ -198,18 +143,16 @@ class Trainer:
             print(f"preset {config.preset}; {changes(config)}")
         self.rounds.begin(self.start, self.steps)
         self.network.train()
-        self.began, self.waited = time.perf_counter(), 0.0
+        self.meter.begin(self.start)
         found: dict[str, list[float]] = {}
-        recent: list[tuple[Tensor, Tensor]] = []
         bar = tqdm(total=self.steps, initial=self.start, disable=not self.progress, unit="step")
         with bar, StopRequest(self.share.world, self.device) as stop:
             for step in range(self.start, self.steps):
-                recent.append(self.step(step))
+                self.meter.see(*self.step(step))
                 done, last = step + 1, step + 1 == self.steps
                 bar.update()
                 if done % config.log_every == 0 or last:
-                    self.report(done, recent, bar)
-                    recent = []
+                    self.report(done, bar)
                 if last or config.validate_every and done % config.validate_every == 0:
                     found = self.validate(done, bar)
                 if config.picture_every and (done % config.picture_every == 0 or last):
@@ -222,13 +165,12 @@ class Trainer:
                     if self.progress:
                         bar.write(f"stopped after {done} steps; go on with resume (--resume)")
                     stop.leave()
-        seconds = time.perf_counter() - self.began
+        rate = self.meter.rate(self.steps)
         model = self.averaged_model()
         if self.main:
             save_model(model, self.folder.path)
         self.accelerator.wait_for_everyone()  # the next run may read these weights at once
         self.folder.close()
-        rate = (self.steps - self.start) * config.batch_size / max(seconds, 1e-9)
         return TrainResult(self.folder.path, self.steps, rate, found)
 
     def step(self, step: int) -> tuple[Tensor, Tensor]:
@@ -260,9 +202,8 @@ class Trainer:
         Returns:
             loss and IoU, means over the part's samples, on the device.
         """
-        before = time.perf_counter()
-        batch = self.rounds.next(step, part)
-        self.waited += time.perf_counter() - before
+        with self.meter.waiting():
+            batch = self.rounds.next(step, part)
         with self.autocast():
             batch = self.rounds.clicked(self.network, batch, step)
         self.dropout.draw(batch.index, step, self.config.seed, self.device)
@@ -298,23 +239,15 @@ class Trainer:
         """Mixed precision where it is asked for."""
         return nullcontext() if self.config.precision == "no" else self.accelerator.autocast()
 
-    def report(self, done: int, recent: list[tuple[Tensor, Tensor]], bar: tqdm) -> None:
+    def report(self, done: int, bar: tqdm) -> None:
         """Write the means since the last report to metrics.jsonl and the progress bar."""
-        loss, iou = (float(torch.stack(values).mean()) for values in zip(*recent, strict=True))
-        seconds = time.perf_counter() - self.began
-        rate = (done - self.start) * self.config.batch_size / seconds
-        bar.set_postfix(loss=f"{loss:.4f}", iou=f"{iou:.3f}", samples_s=f"{rate:.1f}")
-        values = {
-            "loss": loss,
-            "iou": iou,
-            "lr": self.config.lr * self.factor(done - 1),
-            "samples_per_second": rate,
-            "waiting_for_data": self.waited / seconds,
-            "seconds": seconds,
-        }
-        if self.device.type == "cuda":
-            values["memory_gb"] = torch.cuda.max_memory_allocated() / 2**30
-        self.folder.log(done, values)
+        values = self.meter.report(done)
+        bar.set_postfix(
+            loss=f"{values['loss']:.4f}",
+            iou=f"{values['iou']:.3f}",
+            samples_s=f"{values['samples_per_second']:.1f}",
+        )
+        self.folder.log(done, values | {"lr": self.config.lr * self.factor(done - 1)})
 
     def validate(self, done: int, bar: tqdm) -> dict[str, list[float]]:
         """Let the benchmark's robot click on the validation set, split over all processes."""
@@ -338,12 +271,9 @@ class Trainer:
         With `start_share` they are mixed with those that the run began with, which often serves
         both what was known and what was learned (Wortsman et al., CVPR 2022, arXiv:2109.01903).
         """
-        copy = type(self.model)(self.model.config)
         values = self.average.full() if self.average else AveragedWeights(self.model, 0).full()
-        for name, before in self.began_with.items():
-            after = values[name]
-            values[name] = torch.lerp(after, before.to(after), self.config.start_share)
-        copy.load_state_dict(values)
+        copy = type(self.model)(self.model.config)
+        copy.load_state_dict(mixed(values, self.began_with, self.config.start_share))
         return copy.eval()
 
     def save(self, done: int, must: bool) -> None:

@@ -1,7 +1,8 @@
-"""How batches are made and divided: loader processes, shares of a batch, keyed dropout."""
+"""How batches are made, divided and judged: loader processes, shares, keyed dropout, IoU."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
@@ -13,6 +14,7 @@ from torch.utils.data import DataLoader
 
 from .data.sampling import Batch, TrainingSamples, collate
 from .errors import InputError
+from .simulation import MASK_THRESHOLD
 from .training_config import TrainConfig
 
 TENSORS = ("image", "target", "points", "labels", "previous")
@@ -122,3 +124,17 @@ def to_device(batch: Batch, device: torch.device) -> Batch:
     # one memory format everywhere: convolutions round differently in another
     image = batch.image.contiguous(memory_format=torch.channels_last).float() / 255
     return replace(batch, image=image, previous=torch.zeros_like(image[:, :1]))
+
+
+def batch_iou(logits: Tensor, target: Tensor) -> Tensor:
+    """Mean IoU of the thresholded prediction with the target; an empty union counts as 1.
+
+    Args:
+        logits: (B, 1, H, W).
+        target: (B, 1, H, W) of 1, 0 and -1; pixels of -1 do not count.
+    """
+    limit = math.log(MASK_THRESHOLD / (1 - MASK_THRESHOLD))
+    found, truth, counted = logits > limit, target == 1, target != -1
+    both = (found & truth).sum((1, 2, 3)).float()
+    either = ((found | truth) & counted).sum((1, 2, 3)).float()
+    return torch.where(either > 0, both / either.clamp(min=1), torch.ones_like(both)).mean()

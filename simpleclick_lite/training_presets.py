@@ -10,6 +10,7 @@ from dataclasses import fields, replace
 
 from .errors import InputError
 from .training_config import TrainConfig
+from .training_recipe import CPU_STAGES, GPU_STAGES
 
 
 def preset(name: str, **changes: object) -> TrainConfig:
@@ -141,131 +142,10 @@ def _published() -> dict[str, TrainConfig]:
     return {name: replace(config, preset=name) for name, config in found.items()}
 
 
-# How the shipped weights came about, on one or two CPU cores: small inputs first. Folders are
-# inside `root`, named as in the model card (simpleclick_lite/weights/README.md).
-_PHOTOGRAPHS = (
-    "synthetic:{drawn},coco_mval=COCO_MVal:3,coco_mini=coco_mini:3,bsds_regions=BSDS_regions:2,"
-    "ccp=CCP:1.5,pets=pets:1.5,nuclei=nuclei:0.3"
-)
-_SHIPPED = replace(
-    _SCRATCH,
-    data=_PHOTOGRAPHS.format(drawn=0.5),
-    min_area=500,
-    parts=0.15,
-    rounds=2,
-    precision="bf16",
-    distill=1.0,
-    validation_data="coco_mval=COCO_MVal",
-    validation_objects=80,
-    validation_clicks=10,
-    validate_every=500,
-    checkpoint_every=200,
-)
-_CPU_STAGES = {
-    "shipped_1": {
-        "data": _PHOTOGRAPHS.format(drawn=1),
-        "image_size": 112,
-        "steps": 2400,
-        "warmup": 200,
-        "ema": 0.998,
-        "rounds": 1,
-        "carry": False,
-        "precision": "no",
-        "distill": 0.0,
-    },
-    "shipped_2": {
-        "data": _PHOTOGRAPHS.format(drawn=1),
-        "image_size": 160,
-        "steps": 550,
-        "lr": 6e-4,
-        "warmup": 20,
-        "ema": 0.995,
-        "rounds": 1,
-        "precision": "no",
-        "distill": 0.0,
-    },
-    "shipped_3": {"image_size": 128, "steps": 2000, "lr": 8e-4, "warmup": 50, "ema": 0.998},
-    "shipped_4": {
-        "image_size": 224,
-        "model_size": 224,
-        "steps": 650,
-        "lr": 5e-4,
-        "warmup": 30,
-        "ema": 0.997,
-        "distill": 0.0,
-    },
-    "shipped_5": {
-        "image_size": 224,
-        "model_size": 224,
-        "steps": 1900,
-        "lr": 6e-4,
-        "warmup": 40,
-        "ema": 0.998,
-        "distill": 0.0,
-    },
-    "shipped_6": {
-        "image_size": 320,
-        "model_size": 320,
-        "steps": 1400,
-        "lr": 5e-4,
-        "warmup": 40,
-        "ema": 0.998,
-        "distill": 0.0,
-        "seed": 7,
-    },
-    "shipped_7": {
-        "image_size": 320,
-        "model_size": 320,
-        "steps": 1900,
-        "lr": 5e-4,
-        "warmup": 40,
-        "ema": 0.998,
-        "distill": 0.0,
-        "seed": 8,
-        "start_share": 0.35,
-    },
-    "shipped_8": {
-        "image_size": 448,
-        "model_size": 448,
-        "steps": 700,
-        "lr": 5e-4,
-        "warmup": 30,
-        "ema": 0.997,
-        "distill": 0.0,
-        "seed": 9,
-    },
-    "shipped_9": {
-        "image_size": 448,
-        "model_size": 448,
-        "steps": 900,
-        "lr": 4e-4,
-        "warmup": 30,
-        "ema": 0.997,
-        "distill": 0.0,
-        "seed": 10,
-        "start_share": 0.35,
-    },
-}
-# The same from random weights where a GPU is at hand: some 1.4 million samples. Without the
-# teacher, which brought nothing measurable in stage 3 (table in the model card). Another seed in
-# each stage: a sample depends on seed and number alone, so one seed would repeat the same crops.
-_GPU_STAGES = {
-    "shipped_gpu_1": {"image_size": 128, "batch_size": 128, "steps": 8000},
-    "shipped_gpu_2": {"image_size": 224, "batch_size": 64, "steps": 4000, "lr": 5e-4, "seed": 1},
-    "shipped_gpu_3": {
-        "image_size": 448,
-        "model_size": 448,
-        "batch_size": 32,
-        "steps": 3000,
-        "lr": 3e-4,
-        "seed": 2,
-    },
-}
-
 # Recipes of several runs, each of which starts from the weights of the one before.
 STAGES: dict[str, tuple[str, ...]] = {
-    "shipped": tuple(_CPU_STAGES),
-    "shipped_gpu": tuple(_GPU_STAGES),
+    "shipped": tuple(CPU_STAGES),
+    "shipped_gpu": tuple(GPU_STAGES),
 }
 
 PRESETS: dict[str, TrainConfig] = {
@@ -301,8 +181,5 @@ PRESETS: dict[str, TrainConfig] = {
         validation_objects=0,
     ),
     **_published(),
-    **{k: replace(_SHIPPED, preset=k, **v) for k, v in _CPU_STAGES.items()},
-    **{
-        k: replace(_SHIPPED, preset=k, workers=14, distill=0.0, **v) for k, v in _GPU_STAGES.items()
-    },
+    **{k: replace(_SCRATCH, preset=k, **v) for k, v in {**CPU_STAGES, **GPU_STAGES}.items()},
 }

@@ -1,21 +1,26 @@
-"""What the settings of a training run stand for: its network and its stream of samples.
+"""What the settings of a training run stand for: network, samples, optimizer and schedule.
 
 Explained in notebooks/09_training.ipynb.
 """
 
 from __future__ import annotations
 
+import math
 import warnings
+from collections.abc import Callable
 from dataclasses import replace
 
 import torch
+from torch.optim import Optimizer
 
 from .checkpoint import load_model, move_clicks
 from .data.mixture import parse_mixture
 from .data.sampling import SamplingConfig, TrainingSamples
+from .distillation import FeatureDistillation
 from .errors import InputError
 from .model import PRESETS as MODEL_PRESETS
 from .model import SimpleClick
+from .optim import build_optimizer, parameter_groups, schedule_factor
 from .training_config import TrainConfig
 
 
@@ -90,3 +95,58 @@ def make_samples(config: TrainConfig) -> TrainingSamples:
     sources = parse_mixture(config.data, config.root)
     cache = config.cache_mb * 2**20 // max(1, config.workers)
     return TrainingSamples(sources, sampling, config.seed, short, cache)
+
+
+def make_distillation(
+    config: TrainConfig, model: SimpleClick, processes: int = 1
+) -> FeatureDistillation | None:
+    """The second loss, on the network's tokens; None where `distill` is 0.
+
+    Raises:
+        InputError: several processes.
+    """
+    if not config.distill:
+        return None
+    if processes > 1:
+        raise InputError("distill works in one process only; set it to 0")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        found = FeatureDistillation(model.config.width, model.config.patch_size)
+    found.watch(model.backbone)
+    return found
+
+
+def make_optimizer(
+    config: TrainConfig, model: SimpleClick, distillation: FeatureDistillation | None = None
+) -> Optimizer:
+    """The optimizer of the network's parameters and of what a second loss learns besides."""
+    groups = parameter_groups(
+        model, model.config.depth, config.lr, config.weight_decay, config.layer_decay
+    )
+    if distillation is not None:
+        learned = dict(distillation.named_parameters())
+        groups.append(
+            {
+                "params": list(learned.values()),
+                "names": [f"distillation.{name}" for name in learned],
+                "lr": config.lr,
+                "weight_decay": 0.0,
+                "lr_scale": 1.0,
+            }
+        )
+    return build_optimizer(config.optimizer, groups, config.lr, (0.9, config.beta2))
+
+
+def step_count(config: TrainConfig, samples: int) -> int:
+    """Optimizer steps of the run; with `epochs`, an epoch is `epoch_length` or all `samples`."""
+    length = config.epoch_length or samples
+    return config.steps or math.ceil(config.epochs * length / config.batch_size)
+
+
+def rate_factor(config: TrainConfig, steps: int) -> Callable[[int], float]:
+    """What the learning rate is multiplied with at each of `steps` steps, from 0."""
+    epoch = steps / config.epochs if config.epochs else 1
+    milestones = [round(m * epoch) for m in config.milestones]
+    return schedule_factor(
+        config.schedule, steps, config.warmup, milestones, final=config.final_rate
+    )

@@ -9,6 +9,7 @@ import os
 import pickle
 import warnings
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -125,6 +126,16 @@ def _unless_full(what: str) -> Iterator[None]:
         if error.errno != errno.ENOSPC:
             raise
         warnings.warn(f"{what} was not written: the disk is full", stacklevel=3)
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What a finished run gives back."""
+
+    folder: Path  # holds config.json and model.safetensors
+    steps: int  # finished optimizer steps
+    samples_per_second: float  # over this call
+    validation: dict[str, list[float]]  # data set -> mIoU after 1, 2, … clicks
 
 
 class RunFolder:

@@ -10,8 +10,9 @@ import torch
 
 from .clicks import Click
 from .data import dataset_info, open_dataset
-from .data.base import Records, Sample
+from .data.base import Sample
 from .data.mixture import parse_mixture
+from .data.records import Records
 from .distributed import gather_lists
 from .evaluation import Result, evaluate
 from .model import SimpleClick

@@ -18,7 +18,8 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from .fetch import FetchError, _open, disk_errors, need_disk
+from .disk import disk_errors, need_disk, open_file
+from .errors import FetchError
 
 BROKEN = (
     zipfile.BadZipFile,
@@ -89,7 +90,7 @@ def _unpack(archive: Path, folder: Path) -> None:
                 target.mkdir(parents=True, exist_ok=True)
                 continue
             target.parent.mkdir(parents=True, exist_ok=True)
-            with _open(target, "wb") as file:
+            with open_file(target, "wb") as file:
                 if _copy(source, file) != size:
                     raise BrokenArchiveError(f"{archive} is cut off within {name}")
     except BROKEN as error:

@@ -1,6 +1,6 @@
 """The click tool: cut objects out of photographs with a few clicks, inside a notebook.
 
-Explained in notebooks/13_click_tool.ipynb.
+Explained in notebooks/13_click_tool.ipynb. What the buttons do is in widget_actions.py.
 
 >>> ClickTool("photos/", out_dir="annotations")
 
@@ -10,20 +10,18 @@ can do with `tool.session`. Callbacks may come from several threads, hence the l
 
 from __future__ import annotations
 
-import functools
 import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import ipywidgets as w
-import numpy as np
 
 from .errors import InputError
-from .overlay import MODES, View
 from .predictor import Predictor
 from .session import ClickSession
 from .session_images import decode, read_object
+from .widget_actions import Actions, guarded
 from .widget_canvas import PhotoCanvas
 from .widget_events import KEYS, connect
 from .widget_files import Files
@@ -46,23 +44,7 @@ def enable_colab() -> bool:
     return True
 
 
-def _guarded(method: Callable) -> Callable:
-    """Show an error in the tool, where the user looks; raise it again only in strict mode."""
-
-    @functools.wraps(method)
-    def safe(self: ClickTool, *args: Any, **more: Any) -> None:
-        try:
-            with self._hands:
-                method(self, *args, **more)
-        except Exception as error:
-            self._screen.fail(error)
-            if self.session.strict:
-                raise
-
-    return safe
-
-
-class ClickTool(w.VBox):
+class ClickTool(Actions, w.VBox):
     """A photograph to click on, with everything around it.
 
     Args:
@@ -118,7 +100,7 @@ class ClickTool(w.VBox):
 
     # -- what the mouse, a finger or a key does; places are canvas pixels
 
-    @_guarded
+    @guarded
     def press(self, x: float, y: float, button: int = 0, shift: bool = False) -> None:
         """Button 0 clicks as the switch says, with Shift or button 2 it removes, 1 drags."""
         if button == 1 or self.parts.sign.value == MOVE:
@@ -128,7 +110,7 @@ class ClickTool(w.VBox):
         self.session.add_click(*self._photo.view.to_image(x, y), not negative, predict=False)
         self._changed()
 
-    @_guarded
+    @guarded
     def drag(self, x: float, y: float) -> None:
         """Move the photograph while it is held."""
         if self._dragged is not None:
@@ -136,12 +118,12 @@ class ClickTool(w.VBox):
             self._dragged = (x, y)
             self._screen.look(self._photo.view.moved(dx, dy))
 
-    @_guarded
+    @guarded
     def release(self) -> None:
         """Let the photograph go."""
         self._dragged = None
 
-    @_guarded
+    @guarded
     def move(self, scale: float, x: float, y: float) -> None:
         """Zoom and push: what was at p is then at scale * p + (x, y), as far as the edges allow."""
         view = self._photo.view
@@ -159,7 +141,7 @@ class ClickTool(w.VBox):
         elif action is not None:
             getattr(self, action)()
 
-    @_guarded
+    @guarded
     def move_cursor(self, dx: float, dy: float) -> None:
         """Move the keyboard's cross hair; at the edge the photograph moves."""
         self._screen.move_cursor(dx, dy)
@@ -173,115 +155,13 @@ class ClickTool(w.VBox):
         """Between adding and removing."""
         self.parts.sign.value = ADD if self.parts.sign.value == REMOVE else REMOVE
 
-    # -- what the buttons do
-
-    @_guarded
-    def undo(self) -> None:
-        """Take the last change of this image back."""
-        self._changed("" if self.session.undo() else "nothing to undo")
-
-    @_guarded
-    def redo(self) -> None:
-        """Do it again."""
-        self._changed("" if self.session.redo() else "nothing to redo")
-
-    @_guarded
-    def reset(self) -> None:
-        """Take all clicks of the current object back."""
-        self._changed("" if self.session.clear() else "nothing to reset")
-
-    @_guarded
-    def finish(self) -> None:
-        """The next click begins a new object."""
-        done = self.session.finish()
-        self._changed("object finished, the next click begins a new one" if done else "")
-
-    @_guarded
-    def delete(self) -> None:
-        """Remove the current object."""
-        self._changed("" if self.session.delete() else "choose an object to delete")
-
-    @_guarded
-    def new_object(self) -> None:
-        """The next click begins a new object; the present one stays unfinished."""
-        self.session.select(None)
-        self._changed("the next click begins a new object")
-
-    @_guarded
-    def select(self, number: int) -> None:
-        """Go on with an object."""
-        self.session.select(number)
-        self._changed()
-
-    @_guarded
-    def robot(self) -> None:
-        """Let the benchmark's robot click."""
-        click = self.session.robot_click(predict=False)
-        self._changed("" if click else "nothing is wrong any more")
-
-    @_guarded
-    def save(self) -> None:
-        """Write masks and all export formats."""
-        self._changed("saving …")
-        files = self.session.export()
-        self._changed(f"saved {len(files)} files in {self.session.folder.path / 'export'}")
-
-    @_guarded
-    def next_image(self) -> None:
-        """Show the next image that can be read."""
-        self._show_image("; ".join(self.session.move(1)))
-
-    @_guarded
-    def previous_image(self) -> None:
-        """Show the previous image that can be read."""
-        self._show_image("; ".join(self.session.move(-1)))
-
-    def next_view(self) -> None:
-        """The next way to show masks."""
-        position = MODES.index(self.parts.view.value)
-        self.parts.view.value = MODES[(position + 1) % len(MODES)]
-
-    def toggle_network(self) -> None:
-        """Show or hide what the network sees."""
-        self.parts.network.value = not self.parts.network.value
-
-    def toggle_help(self) -> None:
-        """Show or hide the keys."""
-        self.parts.help.value = not self.parts.help.value
-
-    @_guarded
-    def zoom_in(self) -> None:
-        """Zoom in around the middle, or around the cross hair."""
-        self._screen.look(self._photo.view.zoomed(1.5, *(self._screen.cursor or ())))
-
-    @_guarded
-    def zoom_out(self) -> None:
-        """Zoom out."""
-        self._screen.look(self._photo.view.zoomed(1 / 1.5, *(self._screen.cursor or ())))
-
-    @_guarded
-    def zoom_out_fully(self) -> None:
-        """Show the whole image."""
-        self._screen.look(View.whole(self.session.size, self._photo.most))
-
-    @_guarded
-    def zoom_to_object(self) -> None:
-        """Zoom to the current object, or to all if none is current."""
-        current = self.session.current
-        masks = [self.session.mask(current.id)] if current else [*self.session.masks().values()]
-        rows, columns = np.nonzero(np.any(masks, axis=0)) if masks else ((), ())
-        if not len(rows):
-            raise InputError("there is no object to zoom to; click on one first")
-        box = columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
-        self._screen.look(self._photo.view.around(tuple(int(v) for v in box)))
-
-    @_guarded
+    @guarded
     def _choose_image(self, change: dict[str, Any]) -> None:
         if change["new"] is not None and change["new"] != self.session.index:
             self.session.go_to(change["new"])
             self._show_image()
 
-    @_guarded
+    @guarded
     def _add_images(self, files: Files) -> None:
         troubles = []
         for name, data in files:
@@ -294,19 +174,19 @@ class ClickTool(w.VBox):
         if troubles:
             raise InputError("; ".join(troubles))
 
-    @_guarded
+    @guarded
     def _import_mask(self, files: Files) -> None:
         for name, data in files:
             self.session.start_from(decode(name, data, read_object))
             self._changed(f"object starts from {name}")
 
-    @_guarded
+    @guarded
     def _rename(self, change: dict[str, Any]) -> None:
         if change["new"].strip():
             self.session.rename(change["new"])
             self._screen.refresh()
 
-    @_guarded
+    @guarded
     def _recolor(self, change: dict[str, Any]) -> None:
         self.session.recolor(change["new"])
         self._screen.refresh()
@@ -346,15 +226,6 @@ class ClickTool(w.VBox):
                 action(change)
 
         return hear
-
-    def _show_image(self, message: str = "") -> None:
-        self._screen.show_image()
-        self._changed(message)
-
-    def _changed(self, message: str = "") -> None:
-        self._screen.say(message)
-        self._worker.kick()  # first, so that the network runs while the page is brought up to date
-        self._screen.refresh()
 
     def _work(self) -> bool:
         """One run of the network, if one is due; done beside the notebook by the worker."""

@@ -1,6 +1,6 @@
-"""The buttons and lists of the click tool, and how they are arranged; what they do is in widget.py.
+"""The buttons and lists of the click tool, and how they are arranged.
 
-Explained in notebooks/13_click_tool.ipynb.
+Explained in notebooks/13_click_tool.ipynb. What they do is in widget_actions.py.
 """
 
 from __future__ import annotations

@@ -24,7 +24,8 @@ from simpleclick_lite.embedding import normalize
 from simpleclick_lite.loss import normalized_focal_loss
 from simpleclick_lite.model import SimpleClick
 from simpleclick_lite.official import official_name
-from simpleclick_lite.predictor import Predictor, State
+from simpleclick_lite.prediction import State
+from simpleclick_lite.predictor import Predictor
 
 SINGLE = 1e-4  # absolute, for what is stored as float32
 HALF = 2e-3  # relative to the largest entry, for what is stored as float16

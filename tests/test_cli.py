@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from simpleclick_lite import checkpoint, cli, commands
+from simpleclick_lite import checkpoint, cli, commands_data
 from simpleclick_lite.files import write_png
 from simpleclick_lite.model import build_model
 
@@ -264,7 +264,7 @@ def test_ctrl_c_ends_in_one_line_and_code_130(monkeypatch, capsys):
     def interrupt(_: object) -> int:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(commands, "data_list", interrupt)
+    monkeypatch.setattr(commands_data, "data_list", interrupt)
     code, _, errors = run(capsys, "data", "list")
     assert code == 130
     assert [line for line in errors if line] == ["simpleclick-lite: interrupted"]

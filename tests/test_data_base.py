@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from simpleclick_lite.data import DATASETS, open_dataset, open_scenes, robust
-from simpleclick_lite.data.base import LabelMasks, Records, Sample, Scene
+from simpleclick_lite.data.base import LabelMasks, Sample, Scene
+from simpleclick_lite.data.records import Records
 from simpleclick_lite.errors import InputError
 
 IMAGE = np.zeros((4, 6, 3), np.uint8)

@@ -263,7 +263,7 @@ def test_another_archive_than_expected_is_refused(mini, server, tmp_path, capsys
 
 def test_too_little_disk_is_said_before_starting(mini, server, tmp_path, capsys, monkeypatch):
     recipe, run = mini("davis")
-    monkeypatch.setattr("simpleclick_lite.fetch.free_bytes", lambda path: 1000)
+    monkeypatch.setattr("simpleclick_lite.disk.free_bytes", lambda path: 1000)
     assert run(recipe, ["--root", str(tmp_path / "root")]) == 2
     assert "are free; free some space" in capsys.readouterr().err
     assert server.asked == []

@@ -14,9 +14,9 @@ from simpleclick_lite.distillation import CHANNELS, STRIDE, FeatureDistillation,
 from simpleclick_lite.errors import InputError
 from simpleclick_lite.model import build_model
 from simpleclick_lite.training import Trainer, train
-from simpleclick_lite.training_batches import Share
 from simpleclick_lite.training_config import check_config
 from simpleclick_lite.training_presets import preset
+from simpleclick_lite.training_setup import make_distillation, make_model
 from simpleclick_lite.training_state import checkpoint_path, load_checkpoint, read_metrics
 
 SIDE, PATCH = 48, 16
@@ -190,11 +190,9 @@ def test_resuming_restores_the_projection(tmp_path, teacher, carry):
 
 
 def test_several_processes_are_refused(tmp_path):
-    trainer = object.__new__(Trainer)
-    trainer.config = preset("scratch", **SMALL, out=str(tmp_path))
-    trainer.share = Share(0, 2)
+    config = preset("scratch", **SMALL, out=str(tmp_path))
     with pytest.raises(InputError, match="one process only; set it to 0"):
-        trainer._build_distillation()
+        make_distillation(config, make_model(config), processes=2)
 
 
 def test_missing_packages_are_named_with_the_command(monkeypatch, tmp_path):

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from file_server import FileServer, serve
 
-from simpleclick_lite import fetch
-from simpleclick_lite.errors import InputError
-from simpleclick_lite.fetch import CHUNK, FetchError, fetch_file, need_disk, size_text
+from simpleclick_lite import disk, fetch
+from simpleclick_lite.disk import need_disk, size_text
+from simpleclick_lite.errors import FetchError, InputError
+from simpleclick_lite.fetch import CHUNK, fetch_file
 
 BODY = np.random.default_rng(0).bytes(1_000_003)
 QUICK = {"wait": 0, "timeout": 5, "progress": False}
@@ -176,7 +177,7 @@ def test_a_full_disk_keeps_what_came_and_the_next_run_goes_on(
     server, url, target, monkeypatch, room
 ):
     with monkeypatch.context() as patch:
-        patch.setattr(fetch, "_open", lambda path, mode: FullDisk(path.open(mode), room))
+        patch.setattr(fetch, "open_file", lambda path, mode: FullDisk(path.open(mode), room))
         with pytest.raises(FetchError, match="the disk is full"):
             fetch_file([url, url + "?again"], target, md5(BODY), **QUICK)
     assert not target.exists()
@@ -186,7 +187,7 @@ def test_a_full_disk_keeps_what_came_and_the_next_run_goes_on(
 
 
 def test_too_little_disk_is_said_before_anything_is_written(url, target, monkeypatch):
-    monkeypatch.setattr(fetch, "free_bytes", lambda path: 1000)
+    monkeypatch.setattr(disk, "free_bytes", lambda path: 1000)
     with pytest.raises(FetchError, match="needs 1 MB of disk"):
         fetch_file([url], target, **QUICK)
     assert names(target) == []

@@ -11,7 +11,8 @@ import torch
 from simpleclick_lite.clicks import Click
 from simpleclick_lite.errors import InputError
 from simpleclick_lite.model import ModelConfig, SimpleClick
-from simpleclick_lite.predictor import Predictor, State, get_device
+from simpleclick_lite.prediction import State
+from simpleclick_lite.predictor import Predictor, get_device
 
 TINY = ModelConfig(
     image_size=64,

@@ -223,6 +223,12 @@ def test_no_two_modules_import_each_other():
             del left[name]
 
 
+def test_a_module_is_short_enough_to_be_read_in_one_go():
+    for path in package_files():
+        count = len(path.read_text(encoding="utf-8").splitlines())
+        assert count <= 300, f"{relative(path)} has {count} lines; move one of its ideas out"
+
+
 def public_functions(tree: ast.Module) -> Iterator[tuple[ast.AST, str]]:
     """Public functions, classes and their public methods, with the docstring of what holds them."""
     for node in tree.body:

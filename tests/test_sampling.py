@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from simpleclick_lite.data.base import Records, Scene
+from simpleclick_lite.data.base import Scene
 from simpleclick_lite.data.cache import SceneCache, cache_scene
 from simpleclick_lite.data.copy_paste import paste
 from simpleclick_lite.data.mixture import Source, parse_mixture
+from simpleclick_lite.data.records import Records
 from simpleclick_lite.data.sampling import (
     SamplingConfig,
     TrainingSamples,

@@ -12,7 +12,7 @@ import pytest
 from test_fetch import FullDisk
 
 from simpleclick_lite import unpacking
-from simpleclick_lite.fetch import FetchError
+from simpleclick_lite.errors import FetchError
 from simpleclick_lite.unpacking import BrokenArchiveError, unpack
 
 CONTENT = {"set/img/a.jpg": b"a" * 3000, "set/gt/a.png": bytes(range(256)) * 40, "set/é.txt": b"x"}
@@ -142,7 +142,7 @@ def test_a_full_disk_leaves_nothing(tmp_path: Path, monkeypatch, room: int):
         left[0] = max(0, left[0] - 3000)
         return file
 
-    monkeypatch.setattr(unpacking, "_open", open_full)
+    monkeypatch.setattr(unpacking, "open_file", open_full)
     with pytest.raises(FetchError, match="the disk is full"):
         unpack(archive, tmp_path / "out")
     assert list(below(tmp_path)) == ["a.zip"]
@@ -150,7 +150,7 @@ def test_a_full_disk_leaves_nothing(tmp_path: Path, monkeypatch, room: int):
 
 def test_a_zip_that_would_not_fit_is_refused_before(tmp_path: Path, monkeypatch):
     archive = zip_of(tmp_path / "a.zip", {"zeros": bytes(1_000_000)})
-    monkeypatch.setattr("simpleclick_lite.fetch.free_bytes", lambda path: 500_000)
+    monkeypatch.setattr("simpleclick_lite.disk.free_bytes", lambda path: 500_000)
     with pytest.raises(FetchError, match="needs 1 MB of disk"):
         unpack(archive, tmp_path / "out")
     assert list(below(tmp_path)) == ["a.zip"]

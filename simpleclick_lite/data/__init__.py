@@ -13,7 +13,8 @@ import importlib
 from pathlib import Path
 
 from ..errors import InputError
-from .base import Records, Sample, Scene
+from .base import Sample, Scene
+from .records import Records
 from .registry import DATASETS, DataSetInfo
 from .robust import robust
 

@@ -15,7 +15,8 @@ import cv2
 import numpy as np
 
 from ..errors import InputError
-from .base import Records, Scene
+from .base import Scene
+from .records import Records
 from .robust import robust
 
 LAYER_LIMIT = 255  # objects of one layer, so that a layer is uint8; 0 is nobody

@@ -10,8 +10,9 @@ from tqdm import tqdm
 
 from ..errors import InputError
 from . import dataset_info, open_dataset
-from .base import Records, Sample
+from .base import Sample
 from .layout import MANY, Pair
+from .records import Records
 from .registry import DATASETS, DataSetInfo
 
 

@@ -16,8 +16,9 @@ import numpy as np
 
 from ..errors import InputError
 from ..rle import decode_rle
-from .base import Records, Sample, Scene
+from .base import Sample, Scene
 from .layout import check_image_size, need_package, not_empty, places, samples_of
+from .records import Records
 
 MIN_AREA = 100  # pixels
 

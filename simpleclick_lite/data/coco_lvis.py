@@ -21,11 +21,12 @@ import numpy as np
 from tqdm import tqdm
 
 from ..errors import InputError
-from .base import Records, Sample, Scene
+from .base import Sample, Scene
 from .coco import decode_segmentation
 from .index import IndexedImage, IndexedObject, encode_mask, open_index, write_index
 from .json_stream import stream
 from .layout import need_package, places, samples_of
+from .records import Records
 
 SAME = 0.8  # IoU from which on two masks are one object
 INSIDE = 0.9  # share of an object that lies inside its parent

@@ -26,10 +26,11 @@ import numpy as np
 
 from ..errors import InputError
 from ..files import read_labels
-from .base import LabelMasks, Records, Sample, Scene
+from .base import LabelMasks, Sample, Scene
 from .coco import open_json
 from .labelme import is_labelme, open_labelme
 from .layout import MASKS, PICTURES, Pair, check_image_size, files_by_stem, not_empty, samples_of
+from .records import Records
 
 FORMATS = ("masks", "coco", "labelme")
 

@@ -12,8 +12,9 @@ import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from .base import Records, Scene
+from .base import Scene
 from .coco import scenes as coco_scenes
+from .records import Records
 
 LIMIT = 340_000_000  # checksums below it are held out
 

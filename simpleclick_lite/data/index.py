@@ -24,8 +24,9 @@ import numpy as np
 
 from ..errors import InputError
 from ..files import write_json
-from .base import Records, Scene
+from .base import Scene
 from .layout import check_image_size
+from .records import Records
 
 VERSION = 1
 KINDS = ("thing", "stuff", "part")

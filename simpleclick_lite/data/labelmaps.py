@@ -18,7 +18,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..files import read_labels, read_palette
-from .base import LabelMasks, Records, Sample, Scene
+from .base import LabelMasks, Sample, Scene
 from .layout import (
     Pair,
     check_8bit,
@@ -29,6 +29,7 @@ from .layout import (
     reader,
     samples_of,
 )
+from .records import Records
 
 VOID = 255  # Pascal VOC's number for "undecided"
 

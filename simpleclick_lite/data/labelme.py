@@ -14,9 +14,10 @@ import cv2
 import numpy as np
 
 from ..errors import InputError
-from .base import Records, Scene
+from .base import Scene
 from .coco import read_json
 from .layout import PICTURES, Pair, check_image_size, not_empty
+from .records import Records
 
 AREAS = ("polygon", "rectangle", "circle", "mask")
 _SHIFT = 4  # fractional bits of coordinates

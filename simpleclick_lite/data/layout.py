@@ -14,7 +14,8 @@ from tqdm import tqdm
 
 from ..errors import InputError
 from ..files import read_image
-from .base import Records, Sample, Scene
+from .base import Sample, Scene
+from .records import Records
 from .registry import DATASETS
 
 PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")

@@ -20,7 +20,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..files import read_labels, read_mask
-from .base import LabelMasks, Records, Sample, Scene
+from .base import LabelMasks, Sample, Scene
 from .labelmaps import scene_of
 from .layout import (
     Pair,
@@ -33,6 +33,7 @@ from .layout import (
     pair_folders,
     samples_of,
 )
+from .records import Records
 from .registry import DATASETS
 from .volumes import cut_slice, find_volumes
 

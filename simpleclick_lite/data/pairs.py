@@ -19,7 +19,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..files import read_image, read_labels, read_mask
-from .base import Records, Sample, Scene
+from .base import Sample, Scene
 from .holdout import is_held_out
 from .layout import (
     Pair,
@@ -31,6 +31,7 @@ from .layout import (
     pair_folders,
     reader,
 )
+from .records import Records
 
 MaskReader = Callable[[Path], np.ndarray]  # path -> (H, W) int8; 1 object, 0 background, -1 ignored
 

@@ -26,7 +26,8 @@ import cv2
 import numpy as np
 
 from ..errors import InputError
-from .base import Records, Sample, Scene
+from .base import Sample, Scene
+from .records import Records
 
 FOLDER = Path(__file__).with_suffix("")
 

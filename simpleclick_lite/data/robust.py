@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from ..errors import InputError
-from .base import Records
+from .records import Records
 
 
 class Robust:

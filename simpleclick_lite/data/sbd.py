@@ -12,9 +12,10 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import InputError
-from .base import Records, Sample, Scene
+from .base import Sample, Scene
 from .labelmaps import read_split, scene_of
 from .layout import locate, need_package, not_empty, samples_of
+from .records import Records
 
 LEAST_FILL = 0.08  # share of its box that a sound annotation fills
 

@@ -16,8 +16,9 @@ import cv2
 import numpy as np
 
 from ..errors import InputError
-from .base import Records, Sample, Scene
+from .base import Sample, Scene
 from .light import cast_shadow, lighten, photograph
+from .records import Records
 from .shapes import SHAPES, random_shape
 from .textures import Style, blend, paint, random_style, scale, similar_style
 
