@@ -1,4 +1,7 @@
-"""How the command line reads one argument: clicks, settings, counts and shares."""
+"""How the command line reads one argument: clicks, settings, counts and shares.
+
+What cannot be read raises `argparse.ArgumentTypeError`, which the parser prints in one line.
+"""
 
 from __future__ import annotations
 

@@ -53,7 +53,11 @@ def need_disk(path: Path, needed: int, what: str) -> None:
 
 @contextlib.contextmanager
 def disk_errors(path: Path, then: str) -> Iterator[None]:
-    """Turn the system's errors of writing into one sentence."""
+    """Turn the system's errors of writing into one sentence.
+
+    Raises:
+        DiskError: the disk is full, or cannot be written.
+    """
     try:
         yield
     except OSError as error:
@@ -63,5 +67,5 @@ def disk_errors(path: Path, then: str) -> Iterator[None]:
 
 
 def open_file(path: Path, mode: str) -> IO[bytes]:
-    """A file for bytes; in one place, so that tests can put a full disk there."""
+    """A file for bytes; by this name, so that a test can put a full disk in its place."""
     return path.open(mode)

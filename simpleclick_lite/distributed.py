@@ -27,7 +27,7 @@ def sharding_plan(model: nn.Module) -> list[nn.Module]:
 
 
 def check_sharding(processes: int, precision: str) -> None:
-    """Whether a run can be sharded.
+    """Refuse a run that cannot be sharded.
 
     Raises:
         InputError: one process alone, or precision fp16.

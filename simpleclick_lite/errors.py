@@ -1,4 +1,4 @@
-"""The exceptions for a user's mistake: the command line prints the sentence, no traceback."""
+"""The exceptions that end in one sentence: the command line prints it, no traceback."""
 
 from __future__ import annotations
 
@@ -16,7 +16,11 @@ class FetchError(InputError):
 
 @contextlib.contextmanager
 def named_errors(name: str) -> Iterator[None]:
-    """Turn whatever a broken file makes a reader raise into an `InputError` with the name in it."""
+    """Name the file in whatever its reader raises.
+
+    Raises:
+        InputError: the block raised something; a missing package or memory is raised as it was.
+    """
     try:
         yield
     except (InputError, ModuleNotFoundError, MemoryError):

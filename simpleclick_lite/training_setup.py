@@ -102,8 +102,10 @@ def make_distillation(
 ) -> FeatureDistillation | None:
     """The second loss, on the network's tokens; None where `distill` is 0.
 
+    It is built on the CPU and still has to be moved to the device.
+
     Raises:
-        InputError: several processes.
+        InputError: several processes, or the teacher's packages are missing.
     """
     if not config.distill:
         return None
@@ -119,7 +121,13 @@ def make_distillation(
 def make_optimizer(
     config: TrainConfig, model: SimpleClick, distillation: FeatureDistillation | None = None
 ) -> Optimizer:
-    """The optimizer of the network's parameters and of what a second loss learns besides."""
+    """The optimizer of the network's parameters and of what a second loss learns besides.
+
+    Both are on their device already, which decides how the optimizer works.
+
+    Raises:
+        InputError: an unknown optimizer.
+    """
     groups = parameter_groups(
         model, model.config.depth, config.lr, config.weight_decay, config.layer_decay
     )
@@ -144,7 +152,11 @@ def step_count(config: TrainConfig, samples: int) -> int:
 
 
 def rate_factor(config: TrainConfig, steps: int) -> Callable[[int], float]:
-    """What the learning rate is multiplied with at each of `steps` steps, from 0."""
+    """What the learning rate is multiplied with at each of `steps` steps, from 0.
+
+    Raises:
+        InputError: an unknown schedule.
+    """
     epoch = steps / config.epochs if config.epochs else 1
     milestones = [round(m * epoch) for m in config.milestones]
     return schedule_factor(

@@ -155,6 +155,8 @@ class ClickTool(Actions, w.VBox):
         """Between adding and removing."""
         self.parts.sign.value = ADD if self.parts.sign.value == REMOVE else REMOVE
 
+    # -- what is chosen, named or brought along
+
     @guarded
     def _choose_image(self, change: dict[str, Any]) -> None:
         if change["new"] is not None and change["new"] != self.session.index:

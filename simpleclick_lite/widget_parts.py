@@ -1,6 +1,7 @@
 """The buttons and lists of the click tool, and how they are arranged.
 
-Explained in notebooks/13_click_tool.ipynb. What they do is in widget_actions.py.
+Explained in notebooks/13_click_tool.ipynb. What they do is in widget_actions.py
+and widget.py.
 """
 
 from __future__ import annotations
