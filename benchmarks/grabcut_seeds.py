@@ -6,7 +6,7 @@ grabCut wants a first guess; `baselines.GrabCutPredictor` gives it a disk of a s
 side around each positive click. Another share may serve it better: it is tried here, chosen on the
 very objects that it is measured on, which flatters grabCut. Written to
 benchmarks/results/grabcut_seeds.json, an entry per share; shares found there are not run again. A
-share takes half an hour of one core.
+share takes six minutes of one core.
 """
 
 from __future__ import annotations

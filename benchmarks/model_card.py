@@ -421,6 +421,7 @@ def card(results: Path) -> str:
     )
     parts += [
         " ".join(report_text.comparison(results)),
+        report_text.other_starts(results),
         report_text.more_clicks(results),
         report_text.extra(results),
         "Columns and baselines: [README](../../README.md#results). The commands:",

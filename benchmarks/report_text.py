@@ -110,6 +110,32 @@ def comparison(results: Path) -> list[str]:
     return sentences
 
 
+def other_starts(results: Path) -> str:
+    """What grabCut needs on GrabCut when its first guess is larger or smaller, in one sentence."""
+    tried = {float(share): row for share, row in read(results, "grabcut_seeds").items()}
+    rows = evaluations(results, "grabcut")
+    if not tried or "shipped" not in rows:
+        return ""
+    each = "; ".join(
+        f"{share:g}: {row['noc85']:.2f} and {row['noc90']:.2f}"
+        for share, row in sorted(tried.items())
+    )
+    best = {t: min(row[f"noc{t}"] for row in tried.values()) for t in (85, 90)}
+    beaten = [t for t in (85, 90) if rows["shipped"][f"noc{t}"] < best[t]]
+    if len(beaten) == 2:
+        verdict = "more than the shipped weights at both"
+    elif beaten:
+        verdict = f"more than the shipped weights at {beaten[0]}% alone"
+    else:
+        verdict = "no more than the shipped weights at either"
+    return (
+        "grabCut's first guess is a disk of a sixth of the longer side around each positive click. "
+        f"With other shares of that side it needs on GrabCut, to 85% and 90%: {each} "
+        "(`benchmarks/grabcut_seeds.py`). The best of these, chosen on the objects themselves, "
+        f"need {best[85]:.2f} and {best[90]:.2f}, {verdict}."
+    )
+
+
 def clicks_needed(result: dict, threshold: int) -> dict[str, int]:
     """object -> clicks to that IoU in percent; `max_clicks` where it is never reached."""
     most = result["settings"]["max_clicks"]
@@ -223,6 +249,7 @@ def section(results: Path) -> str:
     parts.append("\\* the radius that fits this set's objects best after the first click.")
     if sentences := comparison(results):
         parts.append(" ".join(sentences))
+    parts.append(other_starts(results))
     parts += [more_clicks(results), extra(results)]
     parts.append("![IoU over clicks on GrabCut and photos](docs/figures/iou_per_click.png)")
     parts.append(

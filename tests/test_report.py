@@ -74,6 +74,25 @@ def test_a_missing_measurement_leaves_its_row_out(monkeypatch, tmp_path):
     assert "NoC@85" in text.section(tmp_path)  # the published table alone
 
 
+def test_the_best_start_of_grabcut_is_compared_whoever_wins(monkeypatch, tmp_path):
+    text = load(monkeypatch, "report_text")
+    assert text.other_starts(tmp_path) == ""
+
+    def write(name: str, value: dict) -> None:
+        (tmp_path / f"{name}.json").write_text(json.dumps(value), encoding="utf-8")
+
+    write("evaluation_shipped_grabcut", {"noc85": 3.0, "noc90": 4.0})
+    start = {"0.1": {"noc85": 3.5, "noc90": 3.9}, "0.25": {"noc85": 5.0, "noc90": 6.0}}
+    write("grabcut_seeds", start)
+    said = text.other_starts(tmp_path)
+    assert "0.1: 3.50 and 3.90; 0.25: 5.00 and 6.00" in said
+    assert said.endswith("need 3.50 and 3.90, more than the shipped weights at 85% alone.")
+    write("grabcut_seeds", {"0.25": start["0.25"]})
+    assert text.other_starts(tmp_path).endswith("more than the shipped weights at both.")
+    write("grabcut_seeds", {"0.1": {"noc85": 2.0, "noc90": 3.9}})
+    assert text.other_starts(tmp_path).endswith("no more than the shipped weights at either.")
+
+
 def test_seconds_of_an_interrupted_run_add_up(monkeypatch):
     card = load(monkeypatch, "model_card")
     rows = [{"step": s, "seconds": t} for s, t in ((10, 5.0), (20, 9.0), (30, 4.0), (40, 8.0))]
