@@ -1,6 +1,6 @@
 """How many clicks OpenCV's grabCut needs on GrabCut with other starts than the report's.
 
-    python benchmarks/grabcut_seeds.py DATA/GrabCut --shares 0.25 0.1 0.0625 [--jobs 2]
+    python benchmarks/grabcut_seeds.py DATA/GrabCut --shares 0.07 0.1 [--jobs 2]
 
 grabCut wants a first guess; `baselines.GrabCutPredictor` gives it a disk of a sixth of the longer
 side around each positive click. Another share may serve it better: it is tried here, chosen on the
@@ -42,7 +42,7 @@ class ShareOfTheSide(GrabCutPredictor):
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("root", type=Path, metavar="DATA/GrabCut")
-    parser.add_argument("--shares", type=float, nargs="+", default=[0.25, 0.1, 0.0625])
+    parser.add_argument("--shares", type=float, nargs="+", default=[0.04, 0.055, 0.07, 0.085, 0.1, 0.125])
     parser.add_argument("--jobs", type=int, default=1)
     args = parser.parse_args()
     cv2.setNumThreads(1)
