@@ -24,6 +24,7 @@ from simpleclick_lite.evaluation import evaluate
 from simpleclick_lite.files import write_json
 
 OUT = Path(__file__).resolve().parent / "results" / "grabcut_seeds.json"
+SHARES = [0.04, 0.055, 0.07, 0.085, 0.1, 0.125]
 
 
 class ShareOfTheSide(GrabCutPredictor):
@@ -42,7 +43,7 @@ class ShareOfTheSide(GrabCutPredictor):
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("root", type=Path, metavar="DATA/GrabCut")
-    parser.add_argument("--shares", type=float, nargs="+", default=[0.04, 0.055, 0.07, 0.085, 0.1, 0.125])
+    parser.add_argument("--shares", type=float, nargs="+", default=SHARES)
     parser.add_argument("--jobs", type=int, default=1)
     args = parser.parse_args()
     cv2.setNumThreads(1)
