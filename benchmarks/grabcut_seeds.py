@@ -57,7 +57,6 @@ def main() -> None:
         row |= {f"failures{t}": result.failures(t / 100) for t in (85, 90)}
         row["objects"] = len(result.objects)
         print(f"{share:g} of the longer side: {row}")
-        known = json.loads(OUT.read_text(encoding="utf-8")) if OUT.exists() else {}
         write_json(OUT, {**known, f"{share:g}": row})
 
 

@@ -128,6 +128,10 @@ def other_starts(results: Path) -> str:
         verdict = f"more than the shipped weights at {beaten[0]}% alone"
     else:
         verdict = "no more than the shipped weights at either"
+    even = [f"{t}%" for t in best if abs(rows["shipped"][f"noc{t}"] - best[t]) < EVEN]
+    if even:
+        count = min(row["objects"] for row in tried.values())
+        verdict += f" (at {' and '.join(even)} on {count} objects no more than equal)"
     return (
         "grabCut's first guess is a disk of a sixth of the longer side around each positive click. "
         f"With other shares of that side it needs on GrabCut, to 85% and 90%: {each} "

@@ -82,15 +82,17 @@ def test_the_best_start_of_grabcut_is_compared_whoever_wins(monkeypatch, tmp_pat
         (tmp_path / f"{name}.json").write_text(json.dumps(value), encoding="utf-8")
 
     write("evaluation_shipped_grabcut", {"noc85": 3.0, "noc90": 4.0})
-    start = {"0.1": {"noc85": 3.5, "noc90": 3.9}, "0.25": {"noc85": 5.0, "noc90": 6.0}}
+    start = {"0.1": {"noc85": 3.5, "noc90": 3.8}, "0.25": {"noc85": 5.0, "noc90": 6.0}}
     write("grabcut_seeds", start)
     said = text.other_starts(tmp_path)
-    assert "0.1: 3.50 and 3.90; 0.25: 5.00 and 6.00" in said
-    assert said.endswith("need 3.50 and 3.90, more than the shipped weights at 85% alone.")
+    assert "0.1: 3.50 and 3.80; 0.25: 5.00 and 6.00" in said
+    assert said.endswith("need 3.50 and 3.80, more than the shipped weights at 85% alone.")
     write("grabcut_seeds", {"0.25": start["0.25"]})
     assert text.other_starts(tmp_path).endswith("more than the shipped weights at both.")
-    write("grabcut_seeds", {"0.1": {"noc85": 2.0, "noc90": 3.9}})
+    write("grabcut_seeds", {"0.1": {"noc85": 2.0, "noc90": 3.8}})
     assert text.other_starts(tmp_path).endswith("no more than the shipped weights at either.")
+    write("grabcut_seeds", {"0.1": {"noc85": 3.5, "noc90": 4.05, "objects": 50}})
+    assert "at both (at 90% on 50 objects no more than equal)." in text.other_starts(tmp_path)
 
 
 def test_seconds_of_an_interrupted_run_add_up(monkeypatch):
