@@ -225,6 +225,10 @@ def test_the_table_of_what_was_tried_says_whether_a_change_was_better(monkeypatc
         (tmp_path / f"{tried.RESULT}.json").write_text(text, encoding="utf-8")
         return "\n".join(tried.part(tmp_path))
 
+    stages = [{"miou": [0.6] * 10}]
+    lower, higher = [{"miou": [v] * 10} for v in (0.5, 0.4)], [{"miou": [0.7] * 10}]
+    assert "(0.600) stay: these means are 0.100 to 0.200 lower" in tried._further(lower, stages)[0]
+    assert "0.700, is above the shipped 0.600" in tried._further(higher, stages)[0]
     assert tried.part(tmp_path) == []
     assert "Each of the 2 changes gave a lower mean, by 0.100 to 0.200" in section(0.7, 0.6, 0.5)
     assert "1 of 2 changes gave a higher mean" in section(0.7, 0.8, 0.5)
