@@ -50,7 +50,9 @@ def row(group: str, name: str, folder: Path, step: int | None) -> dict[str, Any]
     until = [m for m in metrics if m["step"] <= last["step"]]
     _, seconds = model_card.steps_and_seconds(until)
     ious = next(iter(last["validation"].values()))
-    start = f"runs/{Path(config.weights).name}" if config.weights else None
+    start = config.weights
+    if start and start != "shipped":
+        start = f"runs/{Path(start).name}"
     return {
         "group": group,
         "name": name,

@@ -91,8 +91,33 @@ def test_the_best_start_of_grabcut_is_compared_whoever_wins(monkeypatch, tmp_pat
     assert text.other_starts(tmp_path).endswith("more than the shipped weights at both.")
     write("grabcut_seeds", {"0.1": {"noc85": 2.0, "noc90": 3.8}})
     assert text.other_starts(tmp_path).endswith("no more than the shipped weights at either.")
+    settings = {"max_clicks": 3, "data": "grabcut"}
+    clicks = {"a": [0.0, 0.0, 0.95], "b": [0.95] * 3}
+    ours = {
+        "settings": settings,
+        "objects": [{"name": name, "iou": iou} for name, iou in clicks.items()],
+    }
+    theirs = {**ours, "objects": [{**row, "iou": [0.95] * 3} for row in ours["objects"]]}
+    assert text.standard_error(ours, theirs, 90) == 1.0  # differences of 2 and 0 clicks
+    assert text.standard_error(ours, ours, 90) == 0.0
+    write("evaluation_shipped_grabcut", {"noc85": 3.0, "noc90": 4.0, **ours})
+    write("evaluation_opencv_grabcut_grabcut", theirs)
     write("grabcut_seeds", {"0.1": {"noc85": 3.5, "noc90": 4.05, "objects": 50}})
-    assert "at both (at 90% on 50 objects no more than equal)." in text.other_starts(tmp_path)
+    assert text.other_starts(tmp_path).endswith(
+        "at both, but 0.50 and 0.05 clicks are within chance on 50 objects: count them as equal."
+    )
+
+
+def test_needless_clicks_are_held_against_the_aim(monkeypatch):
+    text = load(monkeypatch, "report_text")
+
+    def aim(positive: float, negative: float) -> str:
+        shares = {"positive": positive, "negative": negative, "all": (positive + negative) / 2}
+        return text._aim({kind: {"harmless": share} for kind, share in shares.items()})
+
+    assert aim(0.9, 1.0) == "the aim, 95% of all, is just met, clicks on the object alone are below"
+    assert aim(1.0, 1.0) == "the aim, 95% of all, is met"
+    assert "is missed, clicks on the object alone are below" in aim(0.8, 1.0)
 
 
 def test_seconds_of_an_interrupted_run_add_up(monkeypatch):
