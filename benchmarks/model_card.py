@@ -53,14 +53,14 @@ TEACHER = (
 
 PROCESSES = (
     "Stages 6 to 9 (and the tenth in the tables below) ran in two processes, `accelerate launch "
-    "--multi_gpu --num_processes 2 --num_machines 1 --mixed_precision no --dynamo_backend no "
-    "-m simpleclick_lite.cli` in place of `simpleclick-lite` in their own commands "
-    "(`--multi_gpu` is accelerate's word for several processes, on a CPU too). The one "
-    "command runs in one process, which the teacher of stage 3 needs, and takes more hours there. Its weights should come near these, but not be the same: "
-    "two processes add their gradients in another order; its stages 2 to 4 keep their positions "
-    "at 112, 112 and 224 px, which the shipped weights had at 160 (`--model-size` in their "
-    "commands); and since then the package learns in bf16 with other roundings "
-    "(`simpleclick_lite/learning.py`)."
+    "--multi_gpu --num_processes 2 --num_machines 1 --mixed_precision no --dynamo_backend no -m "
+    "simpleclick_lite.cli` in place of `simpleclick-lite` in their own commands (`--multi_gpu` is "
+    "accelerate's word for several processes, on a CPU too). The one command runs in one process, "
+    "which the teacher of stage 3 needs, and takes more hours there. Its weights should come near "
+    "these, but not be the same: two processes add their gradients in another order; its stages 2 "
+    "to 4 keep their positions at 112, 112 and 224 px, which the shipped weights had at 160 "
+    "(`--model-size` in their commands); and since then the package learns in bf16 with other "
+    "roundings (`simpleclick_lite/learning.py`)."
 )
 LEGEND = (
     "Rate: the optimizer's learning rate, which falls along a cosine. EMA: how much of the "
