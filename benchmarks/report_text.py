@@ -113,11 +113,8 @@ def comparison(results: Path) -> list[str]:
         sentences.append(
             "Behind ± stands the standard error of the mean difference over objects (photos: over "
             "photographs)"
-            + (
-                f"; on {' and '.join(unsure)} it is too large for a certain lead."
-                if unsure
-                else "."
-            )
+            + (f"; on {' and '.join(unsure)} it leaves the lead uncertain" if unsure else "")
+            + "."
         )
     return sentences
 
@@ -140,12 +137,13 @@ def other_starts(results: Path) -> str:
         verdict = f"more than the shipped weights at {beaten[0]}% alone"
     else:
         verdict = "no more than the shipped weights at either"
-    leads = {t: abs(rows["shipped"][f"noc{t}"] - best[t]) for t in best}
-    usual = rows.get("opencv_grabcut")
-    if usual and any(leads[t] < standard_error(rows["shipped"], usual, t) for t in leads):
-        told = " and ".join(f"{lead:.2f}" for lead in leads.values())
-        count = min(row["objects"] for row in tried.values())
-        verdict += f", but {told} clicks are within chance on {count} objects: count them as equal"
+    if usual := rows.get("opencv_grabcut"):
+        apart = {t: abs(rows["shipped"][f"noc{t}"] - best[t]) for t in best}
+        chance = {t: standard_error(rows["shipped"], usual, t) for t in best}
+        even = [f"{apart[t]:.2f} clicks at {t}%" for t in best if apart[t] < chance[t]]
+        if even:
+            count = min(row["objects"] for row in tried.values())
+            verdict += f"; {' and '.join(even)} are within chance on {count} objects"
     return (
         "grabCut's first guess is a disk of a sixth of the longer side around each positive click. "
         f"With other shares of that side it needs on GrabCut, to 85% and 90%: {each} "

@@ -133,7 +133,7 @@ def _further(rows: Sequence[dict], stages: Sequence[dict]) -> list[str]:
         f"The shipped weights ({shipped:.3f}) stay: these means are {shipped - max(means):.3f} to "
         f"{shipped - min(means):.3f} lower. Two runs of the recipe differ by more, and the shipped "
         "weights' share of the stage before was chosen on the same 80 objects, which favors them: "
-        "whether further steps of this kind on these photographs bring anything is too little to "
+        "if further steps of this kind on these photographs bring anything, it is too little to "
         "be seen here."
     ]
 
